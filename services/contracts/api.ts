@@ -1,0 +1,241 @@
+/**
+ * The HTTP API as schemas: routes validate by them, OpenAPI and the UI's types come from them (DESIGN §7).
+ *
+ * Counts, octets and money travel as decimal strings: they may pass 2^53. Times are ISO 8601 in UTC.
+ */
+import { Type, type Static, type TSchema } from 'typebox'
+import { DeliveryAttempted, MessageFinished, TransactionEnded } from './event.ts'
+import { directions, meteringModes, outcomes, roles, stages } from './vocabulary.ts'
+
+const oneOf = <const Words extends string[]>(words: readonly [...Words]) => Type.Enum<Words>(words)
+const orNull = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()])
+const time = Type.String({ format: 'date-time' })
+/** Octets or a count as a decimal string. */
+const bigCount = Type.String({ pattern: '^-?\\d+$' })
+
+/** Every error code the API may answer; a test holds this list against docs/api.md. */
+export const apiErrorCodes = {
+  'bad-request': 400,
+  'bad-query': 400,
+  'bad-period': 400,
+  'not-logged-in': 401,
+  'wrong-login': 401,
+  'not-allowed': 403,
+  'csrf-rejected': 403,
+  'not-found': 404,
+  'too-many-attempts': 429,
+  'database-unavailable': 503,
+  internal: 500,
+} as const
+export type ApiErrorCode = keyof typeof apiErrorCodes
+
+export const ApiError = Type.Object({
+  error: Type.Object({
+    code: Type.Enum(Object.keys(apiErrorCodes) as [ApiErrorCode, ...ApiErrorCode[]]),
+    message: Type.String(),
+    /** For `bad-query`: where in the query, in UTF-16 units, half-open, and what may have been meant. */
+    position: Type.Optional(Type.Object({ from: Type.Integer(), upto: Type.Integer() })),
+    suggestion: Type.Optional(Type.String()),
+  }),
+})
+export type ApiError = Static<typeof ApiError>
+
+/** Up to where what is shown is complete: the sentence below every list. */
+export const Completeness = Type.Object({
+  /** Newest event time that is ingested from every known node with no gap before it; `null`: nothing yet. */
+  completeUpto: orNull(time),
+  gapCount: Type.Integer({ minimum: 0 }),
+  rejectedLineCount: bigCount,
+  nodes: Type.Array(
+    Type.Object({
+      node: Type.String(),
+      newestAt: orNull(time),
+      gapCount: Type.Integer({ minimum: 0 }),
+    }),
+  ),
+})
+export type Completeness = Static<typeof Completeness>
+
+/** One row of the trace. */
+export const MessageRow = Type.Object({
+  transactionId: Type.String(),
+  endedAt: time,
+  outcome: oneOf(outcomes),
+  stage: oneOf(stages),
+  reason: orNull(Type.String()),
+  decidingRuleId: orNull(Type.String()),
+  sender: orNull(Type.String()),
+  /** The first three recipients in their order; `recipientCount` tells of the rest. */
+  recipients: Type.Array(Type.Object({ address: Type.String(), outcome: Type.String() })),
+  recipientCount: Type.Integer({ minimum: 0 }),
+  acceptedCount: Type.Integer({ minimum: 0 }),
+  subject: orNull(Type.String()),
+  remoteIp: orNull(Type.String()),
+  messageBytes: orNull(bigCount),
+  declaredSizeBytes: orNull(bigCount),
+  weight: Type.Number(),
+  replyCode: orNull(Type.Integer()),
+  replyText: orNull(Type.String()),
+  /** Where delivery stands: `null` for what was never queued. */
+  delivery: orNull(Type.Enum(['queued', 'delivered', 'partly', 'failed'])),
+})
+export type MessageRow = Static<typeof MessageRow>
+
+export const HistogramBucket = Type.Object({
+  from: time,
+  upto: time,
+  outcomes: Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
+})
+export type HistogramBucket = Static<typeof HistogramBucket>
+
+export const MessageListQuery = Type.Object({
+  /** The query language of DESIGN §6. */
+  q: Type.Optional(Type.String({ maxLength: 4000 })),
+  /** From `nextCursor`; opaque. */
+  cursor: Type.Optional(Type.String({ maxLength: 200 })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 100 })),
+})
+export type MessageListQuery = Static<typeof MessageListQuery>
+
+/** Newest first; keyset pages, stable under new arrivals. */
+export const MessageList = Type.Object({
+  rows: Type.Array(MessageRow),
+  nextCursor: orNull(Type.String()),
+  completeness: Completeness,
+  tookMs: Type.Number(),
+})
+export type MessageList = Static<typeof MessageList>
+
+export const MessageHistogramQuery = Type.Object({ q: Type.Optional(Type.String({ maxLength: 4000 })) })
+
+/** Counts by outcome over the time the query names, else the last 24 hours; at most 120 buckets. */
+export const MessageHistogram = Type.Object({
+  from: time,
+  upto: time,
+  bucketMs: Type.Integer({ minimum: 1 }),
+  buckets: Type.Array(HistogramBucket),
+  matchedCount: bigCount,
+})
+export type MessageHistogram = Static<typeof MessageHistogram>
+
+export const UsageEntry = Type.Object({
+  recipient: Type.String(),
+  direction: oneOf(directions),
+  clientId: orNull(Type.String()),
+  clientName: orNull(Type.String()),
+  fullBytes: bigCount,
+  splitBytes: bigCount,
+  billable: Type.Boolean(),
+  reason: orNull(Type.String()),
+})
+export type UsageEntry = Static<typeof UsageEntry>
+
+export const MessageDetail = Type.Object({
+  event: TransactionEnded,
+  deliveries: Type.Array(DeliveryAttempted),
+  finished: orNull(MessageFinished),
+  usage: Type.Array(UsageEntry),
+  /** Names of the rules that hit, as they were when they did, where known. */
+  ruleNames: Type.Record(Type.String(), Type.String()),
+  /** Mark and reject thresholds of the rule set in force, `null` where it was not logged. */
+  thresholds: orNull(Type.Object({ markAt: orNull(Type.Number()), rejectAt: orNull(Type.Number()) })),
+  /** How many others there are within 7 days; each is opened by the query beside it. */
+  near: Type.Array(Type.Object({ label: Type.String(), query: Type.String(), count: bigCount })),
+})
+export type MessageDetail = Static<typeof MessageDetail>
+
+export const usageGroupings = ['client', 'recipient', 'day', 'domain'] as const
+
+export const UsageQuery = Type.Object({
+  /** Calendar month in the tenant's time zone, e.g. `2026-11`. */
+  period: Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])$' }),
+  by: Type.Optional(Type.Enum([...usageGroupings], { default: 'client' })),
+  mode: Type.Optional(Type.Enum([...meteringModes])),
+  format: Type.Optional(Type.Enum(['json', 'csv', 'ndjson'], { default: 'json' })),
+  /** Only this client; `house` for addresses without an owner. */
+  client: Type.Optional(Type.String()),
+})
+export type UsageQuery = Static<typeof UsageQuery>
+
+/** One line of the usage report. Which of the keys is set depends on the grouping. */
+export const UsageRow = Type.Object({
+  /** `null` is the house bucket: recipients that no client holds. */
+  clientId: orNull(Type.String()),
+  clientName: orNull(Type.String()),
+  recipient: orNull(Type.String()),
+  domain: orNull(Type.String()),
+  /** Calendar day in the tenant's time zone. */
+  day: orNull(Type.String()),
+  direction: oneOf(directions),
+  messageCount: bigCount,
+  billedBytes: bigCount,
+  unbilledBytes: bigCount,
+})
+export type UsageRow = Static<typeof UsageRow>
+
+export const UsageReport = Type.Object({
+  period: Type.Object({ label: Type.String(), from: time, upto: time, timeZone: Type.String() }),
+  by: Type.Enum([...usageGroupings]),
+  mode: oneOf(meteringModes),
+  unitBytes: Type.Integer(),
+  /** Both totals, whatever the mode, so that a switch can show what it changes. */
+  totals: Type.Object({ fullBytes: bigCount, splitBytes: bigCount, messageCount: bigCount }),
+  rows: Type.Array(UsageRow),
+  /** Messages ingested and not yet metered; the report is final for what is metered. */
+  unmeteredBatchCount: Type.Integer({ minimum: 0 }),
+  completeness: Completeness,
+})
+export type UsageReport = Static<typeof UsageReport>
+
+/** The months that hold entries, newest first. */
+export const UsagePeriods = Type.Object({ labels: Type.Array(Type.String()), timeZone: Type.String() })
+export type UsagePeriods = Static<typeof UsagePeriods>
+
+export const LoginRequest = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: 100 }),
+  password: Type.String({ minLength: 1, maxLength: 1000 }),
+})
+export type LoginRequest = Static<typeof LoginRequest>
+
+export const Session = Type.Object({
+  name: Type.String(),
+  role: oneOf(roles),
+  clientId: orNull(Type.String()),
+  tenantId: Type.String(),
+  /** To be sent as `x-csrf-token` with every request that changes something. */
+  csrfToken: Type.String(),
+  timeZone: Type.String(),
+  unitBytes: Type.Integer(),
+  currency: Type.String(),
+  isDemo: Type.Boolean(),
+  version: Type.String(),
+})
+export type Session = Static<typeof Session>
+
+export const OverviewQuery = Type.Object({ hours: Type.Optional(Type.Integer({ minimum: 1, maximum: 24 * 92, default: 24 })) })
+
+export const TopEntry = Type.Object({ label: Type.String(), query: Type.String(), count: bigCount, bytes: orNull(bigCount) })
+
+export const Overview = Type.Object({
+  from: time,
+  upto: time,
+  outcomes: Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
+  bucketMs: Type.Integer({ minimum: 1 }),
+  buckets: Type.Array(HistogramBucket),
+  queuedCount: bigCount,
+  refusals: Type.Array(Type.Object({ stage: Type.String(), reason: Type.String(), query: Type.String(), count: bigCount })),
+  topRules: Type.Array(TopEntry),
+  topSenders: Type.Array(TopEntry),
+  topRecipients: Type.Array(TopEntry),
+  topClients: Type.Array(TopEntry),
+  completeness: Completeness,
+  warnings: Type.Array(Type.Object({ text: Type.String(), remedy: Type.String() })),
+})
+export type Overview = Static<typeof Overview>
+
+export const Health = Type.Object({
+  status: Type.Enum(['ok', 'degraded']),
+  version: Type.String(),
+  database: Type.Enum(['up', 'down']),
+})
+export type Health = Static<typeof Health>

@@ -1,0 +1,126 @@
+/**
+ * The configuration file `tollgate.yaml` as a schema: every setting with its default, so an empty file runs.
+ *
+ * Owns    names, types, ranges and defaults of all settings.
+ * Leaves  reading, environment overrides and fault reports with line numbers to read-config.ts.
+ * Why     services get the parsed value passed down and never read files or the environment themselves.
+ */
+import { Type, type Static } from 'typebox'
+
+const strict = { additionalProperties: false }
+const Path = Type.String({ minLength: 1 })
+/** `host:port`, `[v6]:port`. */
+const socketAddressPattern = '^(\\[[0-9a-fA-F:]+\\]|[^:\\s]+):\\d{1,5}$'
+const SocketAddress = Type.String({ pattern: socketAddressPattern })
+const Domain = Type.String({ pattern: '^[^@\\s]+$' })
+const Cidr = Type.String({ pattern: '^[0-9a-fA-F:.]+(/\\d{1,3})?$' })
+const disabledAnswers = ['accept', 'accept-unbilled', 'defer', 'refuse'] as const
+const DisabledAnswer = (fallback: (typeof disabledAnswers)[number]) => Type.Enum([...disabledAnswers], { default: fallback })
+const limit = (fallback: number, minimum = 1) => Type.Integer({ minimum, default: fallback })
+
+export const Network = Type.Object(
+  {
+    name: Type.String({ minLength: 1 }),
+    class: Type.Enum(['public', 'device', 'trusted']),
+    cidrs: Type.Array(Cidr, { minItems: 1 }),
+    /** May relay to addresses outside the listed domains; trusted networks always may. */
+    relay: Type.Boolean({ default: false }),
+    /** Who pays for what it sends out, where the sender address belongs to nobody. */
+    client: Type.Optional(Type.String()),
+  },
+  strict,
+)
+
+export const Route = Type.Object(
+  {
+    /** Exact domain, or `*` for every other one. */
+    domain: Type.String({ minLength: 1 }),
+    host: Type.String({ minLength: 1 }),
+    port: Type.Integer({ minimum: 1, maximum: 65535, default: 25 }),
+    tls: Type.Enum(['off', 'may', 'must'], { default: 'may' }),
+  },
+  strict,
+)
+
+export const Config = Type.Object(
+  {
+    tenant: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$', default: 'main' }),
+    /** Name of this gateway in the event log; must differ between gateways. */
+    node: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$', default: 'gateway-1' }),
+    /** Relative paths of the file are relative to the folder of the file. */
+    data: Type.String({ minLength: 1, default: './data' }),
+    /** `embedded`, or a `postgres://` URL. */
+    database: Type.String({ pattern: '^(embedded|postgres(ql)?://.+)$', default: 'embedded' }),
+    http: Type.Object({ listen: Type.String({ pattern: socketAddressPattern, default: '127.0.0.1:8080' }) }, { ...strict, default: {} }),
+    smtp: Type.Object(
+      {
+        /** Name in the greeting and in Received headers; default: the machine's. */
+        hostname: Type.Optional(Type.String({ minLength: 1 })),
+        listen: Type.Array(SocketAddress, { minItems: 1, default: ['127.0.0.1:2525'] }),
+        limits: Type.Object(
+          {
+            messageBytes: limit(50_000_000),
+            recipientsPerTransaction: limit(1_000, 100),
+            transactionsPerSession: limit(1_000),
+            errorsPerSession: limit(20),
+            badRecipientsPerSession: limit(100),
+            sessions: limit(1_000),
+            sessionsPerNetwork: limit(100),
+            idleSeconds: limit(300),
+            dataSeconds: limit(600),
+          },
+          { ...strict, default: {} },
+        ),
+      },
+      { ...strict, default: {} },
+    ),
+    recipients: Type.Object(
+      {
+        mode: Type.Enum(['known', 'domains'], { default: 'known' }),
+        domains: Type.Array(Domain, { default: [] }),
+        /** File of clients and their addresses. */
+        directory: Type.Optional(Path),
+        lowerCaseLocalPart: Type.Boolean({ default: true }),
+        disabled: Type.Object(
+          {
+            blocked: DisabledAnswer('refuse'),
+            'balance-exhausted': DisabledAnswer('defer'),
+            quota: DisabledAnswer('defer'),
+            expired: DisabledAnswer('refuse'),
+            'not-started': DisabledAnswer('refuse'),
+          },
+          { ...strict, default: {} },
+        ),
+      },
+      { ...strict, default: {} },
+    ),
+    /** File with the rule set. */
+    rules: Type.Optional(Path),
+    networks: Type.Array(Network, { default: [] }),
+    routes: Type.Array(Route, { default: [] }),
+    delivery: Type.Object(
+      {
+        connectionsPerRoute: limit(10),
+        messagesPerConnection: limit(1_000),
+        firstRetrySeconds: limit(60),
+        lastRetrySeconds: limit(3_600),
+        expireHours: limit(120),
+      },
+      { ...strict, default: {} },
+    ),
+    billing: Type.Object(
+      {
+        mode: Type.Enum(['full', 'split'], { default: 'full' }),
+        unit: Type.Enum(['MB', 'MiB'], { default: 'MB' }),
+        timeZone: Type.String({ default: 'UTC' }),
+        currency: Type.String({ pattern: '^[A-Z]{3}$', default: 'EUR' }),
+        /** Bill mail that was refused for its content, after its octets were received. */
+        billRefusedContent: Type.Boolean({ default: false }),
+        billDuplicates: Type.Boolean({ default: false }),
+      },
+      { ...strict, default: {} },
+    ),
+  },
+  strict,
+)
+export type Config = Static<typeof Config>
