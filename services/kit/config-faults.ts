@@ -1,0 +1,137 @@
+/** What settings must satisfy beyond type and range: networks, domains, time zones, addresses, and one another. */
+import { isIP } from 'node:net'
+import { cidrFault, isEveryAddress } from './cidr-fault.ts'
+import type { Config } from './config.ts'
+import type { Fault } from './fault.ts'
+import type { Place } from './read-node.ts'
+import { parseSocketAddress } from './socket-address.ts'
+
+type Report = (field: string, message: string, remedy: string) => void
+
+/** Every field may be missing here: a setting that is wrong in itself was left out and reported before. */
+export function configFaults(config: Config, placeOf: (field: string) => Place): Fault[] {
+  const faults: Fault[] = []
+  const report: Report = (field, message, remedy) => faults.push({ ...placeOf(field), field, message, remedy })
+  checkAddresses(config, report)
+  checkDomains(config, report)
+  checkNetworks(config, report)
+  checkRoutes(config, report)
+  checkBilling(config, report)
+  return faults
+}
+
+function checkAddresses(config: Config, report: Report): void {
+  const listen = config.smtp?.listen ?? []
+  for (const [index, text] of listen.entries()) {
+    const field = `smtp.listen[${index}]`
+    checkSocketAddress(text, field, report)
+    const first = listen.indexOf(text)
+    if (first < index && !text.endsWith(':0')) report(field, `${text} stands in the list twice`, 'Remove one of the two')
+  }
+  const http = config.http?.listen
+  if (http === undefined) return
+  checkSocketAddress(http, 'http.listen', report)
+  if (listen.includes(http) && !http.endsWith(':0')) {
+    report('http.listen', `${http} is an address of smtp.listen as well`, 'Give one of the two another port')
+  }
+}
+
+function checkSocketAddress(text: string, field: string, report: Report): void {
+  const address = parseSocketAddress(text)
+  if (address === null) {
+    report(field, `"${text}" is no address to listen on`, 'Write address and port, like 127.0.0.1:2525 or [::1]:2525, with a port up to 65535')
+  } else if (/^[\d.]+$/.test(address.host) && isIP(address.host) === 0) {
+    report(field, `"${address.host}" is no IP address`, 'Write four numbers up to 255 with dots between them')
+  } else if (address.host.includes(':') && isIP(address.host) !== 6) {
+    report(field, `"${address.host}" is no IPv6 address`, 'Write it like [2001:db8::1]:2525')
+  }
+}
+
+const domainPattern = /^(?=.{1,253}$)[\p{L}\p{N}](?:[\p{L}\p{N}_-]{0,61}[\p{L}\p{N}])?(?:\.[\p{L}\p{N}_](?:[\p{L}\p{N}_-]{0,61}[\p{L}\p{N}])?)*$/u
+const domainRemedy = 'Write a domain like example.org, without scheme, wildcard or dot at either end'
+
+function checkDomains(config: Config, report: Report): void {
+  const seen = new Set<string>()
+  for (const [index, domain] of (config.recipients?.domains ?? []).entries()) {
+    const field = `recipients.domains[${index}]`
+    const lower = domain.toLowerCase()
+    if (domain.includes('*')) {
+      report(field, `"${domain}" has a wildcard, and a subdomain is another domain`, 'List each domain by its full name')
+    } else if (!domainPattern.test(domain)) report(field, `"${domain}" is no domain`, domainRemedy)
+    if (seen.has(lower)) report(field, `${domain} stands in the list twice`, 'Remove one of the two')
+    seen.add(lower)
+  }
+  const hostname = config.smtp?.hostname
+  if (hostname !== undefined && !domainPattern.test(hostname)) {
+    report('smtp.hostname', `"${hostname}" is no host name`, 'Write the full name of this machine, like mx1.example.org')
+  }
+}
+
+function checkNetworks(config: Config, report: Report): void {
+  const names = new Set<string>()
+  for (const [index, network] of (config.networks ?? []).entries()) {
+    const field = `networks[${index}]`
+    if (network.name !== undefined && names.has(network.name)) {
+      report(`${field}.name`, `another network is called "${network.name}" too`, 'Give each network a name of its own')
+    }
+    names.add(network.name)
+    for (const [position, cidr] of (network.cidrs ?? []).entries()) {
+      const place = `${field}.cidrs[${position}]`
+      const fault = cidrFault(cidr)
+      if (fault !== null) report(place, fault.message, fault.remedy)
+      else if (isEveryAddress(cidr) && network.class === 'trusted') {
+        report(place, `${cidr} is every address there is, so anybody could relay mail through this gateway`, 'List only your own networks as trusted')
+      } else if (isEveryAddress(cidr) && network.relay === true) {
+        report(place, `${cidr} is every address there is, and "relay: true" would let anybody relay mail through this gateway`, 'List only your own networks, or remove "relay"')
+      }
+    }
+  }
+}
+
+function checkRoutes(config: Config, report: Report): void {
+  const seen = new Set<string>()
+  for (const [index, route] of (config.routes ?? []).entries()) {
+    const field = `routes[${index}]`
+    if (route.domain !== undefined) {
+      const domain = route.domain.toLowerCase()
+      if (domain !== '*' && !domainPattern.test(domain)) {
+        report(`${field}.domain`, `"${route.domain}" is no domain`, `${domainRemedy}; "*" alone stands for every other domain`)
+      }
+      if (seen.has(domain)) report(`${field}.domain`, `there is another route for ${route.domain}`, 'Keep one of the two')
+      seen.add(domain)
+    }
+    if (route.host !== undefined && isIP(route.host) === 0 && !domainPattern.test(route.host)) {
+      const withPort = /^(.+):(\d+)$/.exec(route.host)
+      report(
+        `${field}.host`,
+        `"${route.host}" is no host`,
+        withPort === null ? 'Write a host name or an IP address' : `Write "host: ${withPort[1]}" and "port: ${withPort[2]}"`,
+      )
+    }
+  }
+  const { firstRetrySeconds = 0, lastRetrySeconds = Infinity } = config.delivery ?? {}
+  if (firstRetrySeconds > lastRetrySeconds) {
+    report('delivery.firstRetrySeconds', `is ${firstRetrySeconds}, longer than lastRetrySeconds (${lastRetrySeconds})`, 'Make it the smaller of the two')
+  }
+}
+
+function checkBilling(config: Config, report: Report): void {
+  const zone = config.billing?.timeZone
+  if (zone !== undefined && !isTimeZone(zone)) {
+    report('billing.timeZone', `"${zone}" is no time zone`, 'Write an IANA name like Europe/Berlin, or UTC')
+  }
+  if (config.database !== undefined && config.database !== 'embedded' && !URL.canParse(config.database)) {
+    report('database', 'is no valid URL', 'Write it like postgres://user:password@host:5432/database, with %-escapes for special characters in the password')
+  }
+}
+
+/** The kit imports nothing of ours, so it asks the platform itself. */
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch (error) {
+    if (error instanceof RangeError) return false
+    throw error
+  }
+}
