@@ -11,9 +11,15 @@ const strict = { additionalProperties: false }
 const Path = Type.String({ minLength: 1 })
 /** `host:port`, `[v6]:port`. */
 const socketAddressPattern = '^(\\[[0-9a-fA-F:]+\\]|[^:\\s]+):\\d{1,5}$'
-const SocketAddress = Type.String({ pattern: socketAddressPattern })
-const Domain = Type.String({ pattern: '^[^@\\s]+$' })
-const Cidr = Type.String({ pattern: '^[0-9a-fA-F:.]+(/\\d{1,3})?$' })
+const socketAddressText = 'address and port, like 127.0.0.1:2525 or [::1]:2525'
+const SocketAddress = Type.String({ pattern: socketAddressPattern, description: socketAddressText })
+const Domain = Type.String({ pattern: '^[^@\\s]+$', description: 'a domain like example.org, without "@" and blanks' })
+const Cidr = Type.String({
+  pattern: '^[0-9a-fA-F:.]+(/\\d{1,3})?$',
+  description: 'an address and the number of its fixed bits, like 192.0.2.0/24 or 2001:db8::/32',
+})
+const shortName = (pattern: string, fallback: string) =>
+  Type.String({ pattern, default: fallback, description: 'a short name of lower-case letters, digits and hyphens' })
 const disabledAnswers = ['accept', 'accept-unbilled', 'defer', 'refuse'] as const
 const DisabledAnswer = (fallback: (typeof disabledAnswers)[number]) => Type.Enum([...disabledAnswers], { default: fallback })
 const limit = (fallback: number, minimum = 1) => Type.Integer({ minimum, default: fallback })
@@ -44,14 +50,21 @@ export const Route = Type.Object(
 
 export const Config = Type.Object(
   {
-    tenant: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$', default: 'main' }),
+    tenant: shortName('^[a-z0-9][a-z0-9-]{0,31}$', 'main'),
     /** Name of this gateway in the event log; must differ between gateways. */
-    node: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$', default: 'gateway-1' }),
+    node: shortName('^[a-z0-9][a-z0-9-]{0,62}$', 'gateway-1'),
     /** Relative paths of the file are relative to the folder of the file. */
     data: Type.String({ minLength: 1, default: './data' }),
     /** `embedded`, or a `postgres://` URL. */
-    database: Type.String({ pattern: '^(embedded|postgres(ql)?://.+)$', default: 'embedded' }),
-    http: Type.Object({ listen: Type.String({ pattern: socketAddressPattern, default: '127.0.0.1:8080' }) }, { ...strict, default: {} }),
+    database: Type.String({
+      pattern: '^(embedded|postgres(ql)?://.+)$',
+      default: 'embedded',
+      description: '"embedded", or a URL like postgres://user:password@host:5432/database',
+    }),
+    http: Type.Object(
+      { listen: Type.String({ pattern: socketAddressPattern, default: '127.0.0.1:8080', description: socketAddressText }) },
+      { ...strict, default: {} },
+    ),
     smtp: Type.Object(
       {
         /** Name in the greeting and in Received headers; default: the machine's. */
@@ -113,7 +126,7 @@ export const Config = Type.Object(
         mode: Type.Enum(['full', 'split'], { default: 'full' }),
         unit: Type.Enum(['MB', 'MiB'], { default: 'MB' }),
         timeZone: Type.String({ default: 'UTC' }),
-        currency: Type.String({ pattern: '^[A-Z]{3}$', default: 'EUR' }),
+        currency: Type.String({ pattern: '^[A-Z]{3}$', default: 'EUR', description: 'three capital letters (ISO 4217), like EUR' }),
         /** Bill mail that was refused for its content, after its octets were received. */
         billRefusedContent: Type.Boolean({ default: false }),
         billDuplicates: Type.Boolean({ default: false }),
