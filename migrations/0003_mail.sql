@@ -2,7 +2,8 @@
 --
 -- id_time is the time inside the transaction id and the partitioning time of every table; each key holds
 -- (tenant_id, transaction_id, id_time), so the tables can be distributed by transaction and joined where they
--- lie (DESIGN §5). Weights are thousandths.
+-- lie (DESIGN §5). Weights are thousandths. Addresses, domains and ids are compared by octets (collate "C"),
+-- whatever the database's language, so that order is the one of BILLING and a prefix can use the index.
 
 -- mail_transaction: one row a mail transaction, narrow: what lists, filters and reports need.
 create table mail_transaction (
@@ -22,16 +23,16 @@ create table mail_transaction (
   remote_country text,
   network_class text not null,
   network_name text,
-  helo text,
+  helo text collate "C",
   auth_user text,
-  sender text,
-  sender_domain text,
+  sender text collate "C",
+  sender_domain text collate "C",
   subject text,
-  message_id text,
+  message_id text collate "C",
   outcome text not null,
   stage text not null,
   reason text,
-  deciding_rule_id text,
+  deciding_rule_id text collate "C",
   reply_code smallint,
   reply_text text,
   declared_bytes bigint,
@@ -62,8 +63,8 @@ create table transaction_recipient (
   position integer not null,
   batch_id bigint not null,
   -- normalised
-  address text not null,
-  domain text not null,
+  address text collate "C" not null,
+  domain text collate "C" not null,
   -- keyed hash of the address: names it where the address itself must not stand
   recipient_id uuid not null,
   direction text not null,
@@ -83,7 +84,7 @@ create table rule_hit (
   transaction_id uuid not null,
   id_time timestamptz not null,
   position integer not null,
-  rule_id text not null,
+  rule_id text collate "C" not null,
   revision integer not null,
   stage text not null,
   recipient_position integer,

@@ -20,7 +20,7 @@ create table client (
 -- nobody holds by name at that time. No address belongs to two clients at once.
 create table client_address (
   tenant_id text not null,
-  address text not null,
+  address text collate "C" not null,
   client_id text not null,
   valid tstzrange not null constraint client_address_valid_is_half_open check
     (not isempty(valid) and (lower_inc(valid) or lower_inf(valid)) and not upper_inc(valid)),
@@ -47,8 +47,8 @@ create table billing_policy (
 create table recipient_name (
   tenant_id text not null,
   recipient_id uuid not null,
-  address text not null,
-  domain text not null,
+  address text collate "C" not null,
+  domain text collate "C" not null,
   primary key (tenant_id, recipient_id)
 );
 
