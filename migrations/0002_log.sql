@@ -10,6 +10,8 @@ create table log_boot (
   boot_number bigint,
   seqs int8multirange not null default '{}',
   newest_at timestamptz,
+  -- time up to which no event of this boot is missing
+  complete_at timestamptz,
   previous_boot uuid,
   previous_seq bigint,
   previous_ended_cleanly boolean,
@@ -83,3 +85,19 @@ create table policy_version (
   first_loaded_at timestamptz not null,
   primary key (tenant_id, part, hash)
 );
+
+-- gateway_event: what a gateway told beside mail: segments opened, started, stopped, policy loaded (its content is
+-- in policy_version), quarantine released and deleted. One row an event; gateway.alive leaves only its time.
+create table gateway_event (
+  tenant_id text not null references tenant,
+  node text not null,
+  boot uuid not null,
+  seq bigint not null,
+  at timestamptz not null,
+  kind text not null,
+  transaction_id uuid,
+  event_hash bigint not null,
+  event jsonb not null,
+  primary key (tenant_id, node, boot, seq)
+);
+create index gateway_event_by_transaction on gateway_event (tenant_id, transaction_id) where transaction_id is not null;

@@ -18,6 +18,7 @@ export interface Tables {
     boot_number: Count | null
     seqs: Generated<string>
     newest_at: Date | null
+    complete_at: Date | null
     previous_boot: string | null
     previous_seq: Count | null
     previous_ended_cleanly: boolean | null
@@ -61,6 +62,17 @@ export interface Tables {
     digest: Buffer
     line: Buffer
     rejected_at: Generated<Date>
+  }
+  gateway_event: {
+    tenant_id: string
+    node: string
+    boot: string
+    seq: Count
+    at: Date
+    kind: string
+    transaction_id: string | null
+    event_hash: Count
+    event: Json
   }
   policy_version: { tenant_id: string; part: string; hash: string; content: Json; first_loaded_at: Date }
   mail_transaction: {
@@ -138,6 +150,7 @@ export interface Tables {
     id_time: Date
     boot: string
     seq: Count
+    event_hash: Count
     ended_at: Date
     next_host: string
     delivered_count: number
@@ -151,6 +164,7 @@ export interface Tables {
     id_time: Date
     boot: string
     seq: Count
+    event_hash: Count
     finished_at: Date
     delivered_count: number
     failed_count: number
@@ -161,6 +175,7 @@ export interface Tables {
     tenant_id: string
     session_id: string
     closed_at: Date
+    event_hash: Count
     remote_ip: string | null
     network_class: string
     closed_by: string
