@@ -1,0 +1,215 @@
+/**
+ * A condition made ready to run: patterns compiled, lists hashed, networks arranged by prefix, attributes numbered.
+ *
+ * Why three truths  a check that did not answer must not block mail by itself, and a replay must not guess what the
+ *                   log does not hold. Such a condition is unknown (`null`), and all, any and not carry that along
+ *                   as in Kleene's logic: `any` with one true member is true whatever the unknown one would be.
+ */
+import type { AttributeValue } from './attributes.ts'
+import { IpPrefixSet, parseIpAddress, parseIpPrefix, type IpPrefix } from './ip-prefix-set.ts'
+import type { Condition, Ruleset } from './ruleset.ts'
+import { compilePattern } from './text-pattern.ts'
+
+export type Truth = boolean | null
+
+/** What a running condition reads, and where it leaves which text made it true. */
+export interface ConditionContext {
+  valueOf(slot: number): AttributeValue
+  /** Attribute of the first part that made it true, and what matched; `null` for a negation. */
+  matchedSlot: number | null
+  matchedText: string | null
+}
+
+export type CompiledCondition = (context: ConditionContext) => Truth
+
+/** Gives attribute names their numbers, and shares what several rules use. */
+export interface ConditionScope {
+  slotOf(attribute: string): number
+  textSetOf(list: string | readonly string[], caseSensitive: boolean): ReadonlySet<string>
+  prefixSetOf(networks: string | readonly string[]): IpPrefixSet
+}
+
+export function compileCondition(condition: Condition, scope: ConditionScope): CompiledCondition {
+  if ('all' in condition) return compileAll(condition.all.map((member) => compileCondition(member, scope)))
+  if ('any' in condition) return compileAny(condition.any.map((member) => compileCondition(member, scope)))
+  if ('not' in condition) return compileNot(compileCondition(condition.not, scope))
+  if ('country' in condition) {
+    const codes = scope.textSetOf(condition.country, false)
+    return compileLeaf(scope.slotOf('remote.country'), (value) => codes.has(String(value).toLowerCase()))
+  }
+  if ('check' in condition) {
+    const results = new Set(typeof condition.is === 'string' ? [condition.is] : condition.is)
+    return compileCheck(scope.slotOf(`check.${condition.check}`), results)
+  }
+  const slot = scope.slotOf(condition.attribute)
+  if ('matches' in condition) return compileMatches(slot, condition.matches, condition.caseSensitive ?? false)
+  if ('equals' in condition) return compileEquals(slot, condition.equals, condition.caseSensitive ?? false)
+  if ('in' in condition)
+    return compileIn(
+      slot,
+      scope.textSetOf(condition.in, condition.caseSensitive ?? false),
+      condition.caseSensitive ?? false,
+    )
+  if ('cidr' in condition) return compileCidr(slot, scope.prefixSetOf(condition.cidr))
+  if ('above' in condition) return compileLeaf(slot, (value) => Number(value) > condition.above)
+  if ('below' in condition) return compileLeaf(slot, (value) => Number(value) < condition.below)
+  if ('between' in condition) {
+    const [least, most] = condition.between
+    return compileLeaf(slot, (value) => Number(value) >= least && Number(value) <= most)
+  }
+  return compileExists(slot, condition.exists)
+}
+
+/** Compiled sets of one rule set: a list that ten rules name is hashed once. */
+export function conditionScope(lists: Ruleset['lists'], slotOf: (attribute: string) => number): ConditionScope {
+  const textSets = new Map<string, ReadonlySet<string>>()
+  const prefixSets = new Map<string, IpPrefixSet>()
+  return {
+    slotOf,
+    textSetOf(list, caseSensitive) {
+      if (typeof list !== 'string') return textSet(list, caseSensitive)
+      const entries = Object.hasOwn(lists, list) ? lists[list] : undefined
+      // A single country stands where others have the name of a list.
+      if (entries === undefined) return textSet([list], caseSensitive)
+      return cached(textSets, `${caseSensitive} ${list}`, () => textSet(entries, caseSensitive))
+    },
+    prefixSetOf(networks) {
+      if (typeof networks !== 'string') return prefixSet(networks)
+      const entries = Object.hasOwn(lists, networks) ? lists[networks] : undefined
+      return entries === undefined ? prefixSet([networks]) : cached(prefixSets, networks, () => prefixSet(entries))
+    },
+  }
+}
+
+function compileAll(members: readonly CompiledCondition[]): CompiledCondition {
+  return (context) => {
+    let result: Truth = true
+    for (const member of members) {
+      const truth = member(context)
+      if (truth === false) return false
+      if (truth === null) result = null
+    }
+    return result
+  }
+}
+
+function compileAny(members: readonly CompiledCondition[]): CompiledCondition {
+  return (context) => {
+    const slotBefore = context.matchedSlot
+    const textBefore = context.matchedText
+    let result: Truth = false
+    for (const member of members) {
+      const truth = member(context)
+      if (truth === true) return true
+      if (truth === null) result = null
+      context.matchedSlot = slotBefore
+      context.matchedText = textBefore
+    }
+    return result
+  }
+}
+
+function compileNot(member: CompiledCondition): CompiledCondition {
+  return (context) => {
+    const slotBefore = context.matchedSlot
+    const textBefore = context.matchedText
+    const truth = member(context)
+    context.matchedSlot = slotBefore
+    context.matchedText = textBefore
+    return truth === null ? null : !truth
+  }
+}
+
+/** True where any of the values is; the first such value is what matched. */
+function compileLeaf(slot: number, isMatch: (value: string | number | boolean) => boolean): CompiledCondition {
+  return (context) => {
+    const value = context.valueOf(slot)
+    if (value === undefined) return null
+    if (value === null) return false
+    if (typeof value !== 'object') return isMatch(value) ? matched(context, slot, String(value)) : false
+    for (const one of value) if (isMatch(one)) return matched(context, slot, String(one))
+    return false
+  }
+}
+
+function compileMatches(slot: number, pattern: string, caseSensitive: boolean): CompiledCondition {
+  const compiled = compilePattern(pattern, caseSensitive)
+  return (context) => {
+    const value = context.valueOf(slot)
+    if (value === undefined) return null
+    if (value === null) return false
+    if (typeof value === 'string') return compiled.test(value) && matched(context, slot, firstMatch(compiled, value))
+    for (const one of value as readonly string[]) {
+      if (compiled.test(one)) return matched(context, slot, firstMatch(compiled, one))
+    }
+    return false
+  }
+}
+
+function firstMatch(pattern: ReturnType<typeof compilePattern>, text: string): string {
+  return pattern.exec(text)?.[0] ?? ''
+}
+
+function compileEquals(slot: number, wanted: string | number | boolean, caseSensitive: boolean): CompiledCondition {
+  if (typeof wanted !== 'string' || caseSensitive) return compileLeaf(slot, (value) => value === wanted)
+  const lower = wanted.toLowerCase()
+  return compileLeaf(slot, (value) => String(value).toLowerCase() === lower)
+}
+
+function compileIn(slot: number, texts: ReadonlySet<string>, caseSensitive: boolean): CompiledCondition {
+  return compileLeaf(slot, (value) => texts.has(caseSensitive ? String(value) : String(value).toLowerCase()))
+}
+
+/** Also address literals, as in HELO: `[192.0.2.1]`, `[IPv6:2001:db8::1]`. */
+function compileCidr(slot: number, prefixes: IpPrefixSet): CompiledCondition {
+  return compileLeaf(slot, (value) => {
+    const text = String(value)
+    const address = parseIpAddress(text.startsWith('[') ? text.slice(/^\[ipv6:/i.test(text) ? 6 : 1, -1) : text)
+    return address !== null && prefixes.has(address)
+  })
+}
+
+function compileExists(slot: number, wanted: boolean): CompiledCondition {
+  return (context) => {
+    const value = context.valueOf(slot)
+    if (value === undefined) return null
+    const exists = value !== null && (typeof value !== 'object' || value.length > 0)
+    return exists === wanted && matched(context, slot, null)
+  }
+}
+
+/** Asking for `unknown` is the one question that a check without an answer answers. */
+function compileCheck(slot: number, results: ReadonlySet<string>): CompiledCondition {
+  return (context) => {
+    const value = context.valueOf(slot)
+    const result = typeof value === 'string' ? value : 'unknown'
+    if (results.has(result)) return matched(context, slot, result)
+    return result === 'unknown' ? null : false
+  }
+}
+
+function matched(context: ConditionContext, slot: number, text: string | null): true {
+  if (context.matchedSlot === null) {
+    context.matchedSlot = slot
+    context.matchedText = text
+  }
+  return true
+}
+
+function textSet(entries: readonly string[], caseSensitive: boolean): ReadonlySet<string> {
+  return new Set(caseSensitive ? entries : entries.map((entry) => entry.toLowerCase()))
+}
+
+function prefixSet(entries: readonly string[]): IpPrefixSet {
+  return new IpPrefixSet(
+    entries.map((entry) => parseIpPrefix(entry)).filter((prefix): prefix is IpPrefix => prefix !== null),
+  )
+}
+
+function cached<Value>(values: Map<string, Value>, key: string, create: () => Value): Value {
+  const known = values.get(key)
+  if (known !== undefined) return known
+  const created = create()
+  values.set(key, created)
+  return created
+}

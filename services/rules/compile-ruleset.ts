@@ -1,0 +1,87 @@
+/**
+ * A rule set made ready to judge: per stage the rules that run, in order, and the hash that names it in events.
+ *
+ * Why  patterns and lists are prepared once per rule set; the result never changes, so that a gateway swaps rule
+ *      sets by swapping one reference, and a session keeps the one it began with.
+ */
+import { stages, type Stage } from '../contracts/vocabulary.ts'
+import { attributeNamed, type Attribute } from './attributes.ts'
+import { compileCondition, conditionScope, type CompiledCondition } from './compile-condition.ts'
+import type { Branch, Rule, Ruleset } from './ruleset.ts'
+import { rulesetHash } from './ruleset-hash.ts'
+import { marksOf } from './marks.ts'
+
+export type CompiledRule = {
+  rule: Rule
+  isShadow: boolean
+  when: CompiledCondition
+  then: CompiledBranch
+  else: CompiledBranch | null
+}
+
+export type CompiledBranch = {
+  branch: Branch
+  weightThousandths: number
+  marks: readonly string[]
+  /** Whether taking it changes or shows anything; an `else` that does nothing is not logged. */
+  hasEffect: boolean
+}
+
+export type CompiledRuleset = {
+  ruleset: Ruleset
+  /** sha256 of the content, in hex. */
+  hash: string
+  /** Rules that are not off. */
+  stageRules: Readonly<Record<Stage, readonly CompiledRule[]>>
+  /** Attributes in use, by their number in compiled conditions. */
+  attributes: readonly Attribute[]
+  /** Lower-case names of the headers that rules ask for: the gateway logs these whatever else it logs. */
+  headerNames: ReadonlySet<string>
+}
+
+/** The rule set must have passed `rulesetOf` or `parseRuleset`; what these refuse throws here. */
+export function compileRuleset(ruleset: Ruleset): CompiledRuleset {
+  const attributes: Attribute[] = []
+  const slots = new Map<string, number>()
+  const scope = conditionScope(ruleset.lists, (name) => {
+    const known = slots.get(name)
+    if (known !== undefined) return known
+    const attribute = attributeNamed(name)
+    if (attribute === null) throw new RangeError(`There is no attribute "${name}"`)
+    slots.set(name, attributes.push(attribute) - 1)
+    return attributes.length - 1
+  })
+  const stageRules = Object.fromEntries(stages.map((stage) => [stage, [] as CompiledRule[]])) as Record<
+    Stage,
+    CompiledRule[]
+  >
+  for (const rule of ruleset.rules) {
+    if (rule.mode === 'off') continue
+    stageRules[rule.stage].push({
+      rule,
+      isShadow: rule.mode === 'shadow',
+      when: compileCondition(rule.when, scope),
+      then: compileBranch(rule.then),
+      else: rule.else === undefined ? null : compileBranch(rule.else),
+    })
+  }
+  const headerNames = attributes
+    .filter((attribute) => attribute.name.startsWith('header.'))
+    .map((attribute) => attribute.name.slice('header.'.length).toLowerCase())
+  return { ruleset, hash: rulesetHash(ruleset), stageRules, attributes, headerNames: new Set(headerNames) }
+}
+
+function compileBranch(branch: Branch): CompiledBranch {
+  const marks = marksOf(branch)
+  return {
+    branch,
+    weightThousandths: thousandths(branch.weight ?? 0),
+    marks,
+    hasEffect: Object.keys(branch).some((key) => key !== 'weight' || branch.weight !== 0),
+  }
+}
+
+/** Weights add up as whole thousandths: a sum then does not depend on its order. */
+export function thousandths(weight: number): number {
+  return Math.round(weight * 1000)
+}

@@ -1,0 +1,52 @@
+/**
+ * What the conditions of one stage read: each attribute is taken from the transaction at most once, when first asked.
+ */
+import { maxMatchedTextBytes } from '../contracts/event.ts'
+import type { Attribute, Attributes, AttributeValue } from './attributes.ts'
+import type { ConditionContext } from './compile-condition.ts'
+
+const unread = Symbol('unread')
+
+export class StageContext implements ConditionContext {
+  matchedSlot: number | null = null
+  matchedText: string | null = null
+  readonly #known: readonly Attribute[]
+  readonly #attributes: Attributes
+  readonly #values: (AttributeValue | typeof unread)[]
+
+  constructor(known: readonly Attribute[], attributes: Attributes) {
+    this.#known = known
+    this.#attributes = attributes
+    this.#values = Array(known.length).fill(unread)
+  }
+
+  valueOf(slot: number): AttributeValue {
+    const known = this.#values[slot]!
+    if (known !== unread) return known
+    const value = this.#known[slot]!.read(this.#attributes)
+    this.#values[slot] = value
+    return value
+  }
+
+  get matchedAttribute(): string | null {
+    return this.matchedSlot === null ? null : this.#known[this.matchedSlot]!.name
+  }
+
+  get cutMatchedText(): string | null {
+    return this.matchedText === null ? null : cutToBytes(this.matchedText, maxMatchedTextBytes)
+  }
+}
+
+/** The longest beginning of a text with at most so many octets in UTF-8, never half a character. */
+export function cutToBytes(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes) return text
+  let bytes = 0
+  let end = 0
+  for (const character of text) {
+    const code = character.codePointAt(0)!
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4
+    if (bytes > maxBytes) return text.slice(0, end)
+    end += character.length
+  }
+  return text
+}
