@@ -35,6 +35,8 @@ export type EmbeddedPostgresOptions = {
   folder: string
   /** Made if missing. */
   databaseName?: string
+  /** Default: one that is free. */
+  port?: number
   /** For tests: no durability, less disk. */
   isThrowAway?: boolean
   startTimeoutMs?: number
@@ -65,7 +67,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   if (!existsSync(path.join(cluster, 'PG_VERSION'))) await initialize(cluster, folder, binaries.initdb, owner)
 
   const adopted = await runningServer(cluster)
-  const server = adopted ?? (await launch(cluster, folder, binaries.postgres, owner, options.isThrowAway === true))
+  const server = adopted ?? (await launch(cluster, folder, binaries.postgres, owner, options))
   const urlOf = (name: string) => `postgres://tollgate:${password}@127.0.0.1:${server.port}/${name}`
   await waitUntilReady(urlOf('postgres'), server.pid, folder, options.startTimeoutMs ?? 60_000)
   const databaseName = options.databaseName ?? 'tollgate'
@@ -188,9 +190,15 @@ async function runningServer(cluster: string): Promise<Server | null> {
   return { pid, port }
 }
 
-async function launch(cluster: string, folder: string, postgres: string, owner: ServerUser, isThrowAway: boolean): Promise<Server> {
-  const port = await freePort()
-  const flags = Object.entries({ ...settings, ...(isThrowAway ? throwAwaySettings : {}), port: String(port) })
+async function launch(
+  cluster: string,
+  folder: string,
+  postgres: string,
+  owner: ServerUser,
+  options: EmbeddedPostgresOptions,
+): Promise<Server> {
+  const port = options.port ?? (await freePort())
+  const flags = Object.entries({ ...settings, ...(options.isThrowAway === true ? throwAwaySettings : {}), port: String(port) })
   const logFile = openSync(path.join(folder, 'server.log'), 'a', 0o600)
   const child = spawn(postgres, ['-D', cluster, ...flags.flatMap(([name, value]) => ['-c', `${name}=${value}`])], {
     ...(owner ?? {}),
