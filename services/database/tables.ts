@@ -194,17 +194,20 @@ export interface Tables {
     created_at: Generated<Date>
   }
   client_address: { tenant_id: string; address: string; client_id: string; valid: string }
+  network_client: { tenant_id: string; network_name: string; client_id: string; valid: string }
   billing_policy: {
     tenant_id: string
     valid_from: Date
+    revision: Generated<number>
     mode: 'full' | 'split'
     unit_bytes: Count
     time_zone: string
     currency: string
     bills_refused_content: boolean
     bills_duplicates: boolean
+    lowers_local_part: boolean
   }
-  recipient_name: { tenant_id: string; recipient_id: string; address: string; domain: string }
+  recipient_name: { tenant_id: string; recipient_id: string; address: string | null; domain: string | null }
   usage_entry: {
     tenant_id: string
     transaction_id: string
