@@ -3,10 +3,11 @@
  * is refused.
  *
  * Owns    the file; its mode is 0600, as the database URL holds a password.
- * Limits  stale files are told by the process id alone: after a restart of the machine another process may have
- *         it. The start time of the process, where /proc tells it, is compared as well.
+ * Limits  whether its writer still lives is told by process id and, where /proc tells it, by the time the process
+ *         started: after a restart of the machine another process may have the id.
+ * Known weakness  two starts at the same instant over the file of a dead process may both take the folder.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export type Instance = {
@@ -26,13 +27,47 @@ export type Instance = {
 
 const fileName = 'instance.json'
 
-/** Replaces the file as a whole: a reader never sees half of it. */
-export function writeInstance(dataFolder: string, instance: Instance): void {
+/**
+ * Takes the folder for this instance, making it where needed. Returns the instance that has it already, else `null`.
+ */
+export function claimDataFolder(dataFolder: string, instance: Instance): Instance | null {
   mkdirSync(dataFolder, { recursive: true })
   const path = join(dataFolder, fileName)
+  const temporary = writeTemporary(path, instance)
+  try {
+    for (;;) {
+      const other = runningInstance(dataFolder)
+      if (other !== null) return other
+      if (linkUnlessThere(temporary, path)) return null
+      // Left by a dead process, or taken at this moment by another start, which the next look then sees alive.
+      if (runningInstance(dataFolder) === null) rmSync(path, { force: true })
+    }
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+/** Replaces the file as a whole: a reader never sees half of it. */
+export function writeInstance(dataFolder: string, instance: Instance): void {
+  const path = join(dataFolder, fileName)
+  renameSync(writeTemporary(path, instance), path)
+}
+
+function writeTemporary(path: string, instance: Instance): string {
   const temporary = `${path}.${process.pid}.new`
   writeFileSync(temporary, `${JSON.stringify(instance, null, 2)}\n`, { mode: 0o600 })
-  renameSync(temporary, path)
+  return temporary
+}
+
+/** Unlike a rename, a link never replaces what another start wrote in the meantime. */
+function linkUnlessThere(from: string, to: string): boolean {
+  try {
+    linkSync(from, to)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    throw error
+  }
 }
 
 /** The instance that runs on this folder, or `null` where none does: a file left by a dead process counts as none. */
