@@ -26,7 +26,12 @@ export type Envelope = {
   disposition: 'deliver' | 'quarantine'
 }
 
-export type EnvelopeRecipient = { address: string; normalized: string }
+export type EnvelopeRecipient = {
+  address: string
+  normalized: string
+  /** Set where a rule keeps this recipient back while others of the message are delivered. */
+  disposition?: 'quarantine'
+}
 
 export interface Spool {
   /** A place for the octets of one message, as received: dot-stuffing undone, CRLF line ends. Does no I/O yet. */

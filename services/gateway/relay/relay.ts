@@ -1,0 +1,413 @@
+/**
+ * The relay: every released message, until nothing is left to do for it.
+ *
+ * Owns    which recipients go where, when they are tried again, what a message's end is, and the events that tell it.
+ * Leaves  connections to route-queue.ts, octets and durability to the spool.
+ * Why     a result is written to the spool at once and its event appended beside it; the spool forgets the message
+ *         only after both are durable. A crash in between repeats an event, or at worst a delivery; it loses neither.
+ * Fails   without an event log, finished messages wait here and their events are tried again.
+ */
+import { hostname } from 'node:os'
+import type { Logger } from 'pino'
+import { domainOf, normalizedDomain } from '../../contracts/address.ts'
+import type { DeliveryResult, EventBody, Tls } from '../../contracts/event.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Config } from '../../kit/config.ts'
+import type { EventLog } from '../log/event-log-contract.ts'
+import type { MessageStore, StoredMessage } from '../spool/message-store.ts'
+import type { RecipientState } from '../spool/record.ts'
+import { Agenda } from './agenda.ts'
+import type { DeliveryJob, RecipientResult, TransactionResult } from './deliver-message.ts'
+import { deliveryAttempted, messageFinished } from './delivery-events.ts'
+import type { QueueCounts, QueueEntry, Relay, RouteState } from './relay-contract.ts'
+import { relayLimits, type RelayLimits } from './relay-limits.ts'
+import { retryDelayMs } from './retry-delay.ts'
+import { RouteQueue } from './route-queue.ts'
+import { systemTimers, type Timers } from './timers.ts'
+
+export type RelayOptions = {
+  config: Pick<Config, 'routes' | 'delivery' | 'smtp'>
+  clock: Clock
+  log: Logger
+  eventLog: EventLog
+  store: MessageStore
+  limits?: Partial<RelayLimits>
+  timers?: Timers
+  random?: () => number
+}
+
+/** A message in the queue: what of it is under way, and which writes its end waits for. */
+type Tracked = {
+  message: StoredMessage
+  lastErrors: Map<number, string>
+  /** Recipients that wait for a next hop that is down and were told so in an event. */
+  heldUp: Set<number>
+  unfinishedWrites: Set<Promise<void>>
+}
+
+const noRoute = { name: '', host: '', port: 0 }
+const eventRetryMs = 1_000
+const expirySweepMs = 60_000
+const longestReplyLength = 1_000
+
+export class DeliveryRelay implements Relay {
+  readonly #options: RelayOptions
+  readonly #store: MessageStore
+  readonly #limits: RelayLimits
+  readonly #timers: Timers
+  readonly #random: () => number
+  readonly #tracked = new Map<string, Tracked>()
+  readonly #held = new Map<string, StoredMessage>()
+  readonly #routesByDomain = new Map<string, RouteQueue>()
+  readonly #routes: RouteQueue[] = []
+  readonly #agenda = new Agenda<DeliveryJob>()
+  readonly #loggedDomains = new Set<string>()
+  #alarm: { dueAtMs: number; cancel(): void } | null = null
+  #expiryAlarm: { cancel(): void } | null = null
+  #isStopping = false
+
+  constructor(options: RelayOptions) {
+    this.#options = options
+    this.#store = options.store
+    this.#limits = { ...relayLimits, ...options.limits }
+    this.#timers = options.timers ?? systemTimers
+    this.#random = options.random ?? Math.random
+    this.#openRoutes()
+    this.#watchExpiry()
+  }
+
+  /** A message that was released, or that recovery found. */
+  take(message: StoredMessage): void {
+    if (message.state.isHeld) {
+      this.#store.forgetOctets(message)
+      this.#held.set(message.queueId, message)
+      return
+    }
+    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), unfinishedWrites: new Set() }
+    this.#tracked.set(message.queueId, tracked)
+    for (const attempt of message.state.unlogged) {
+      this.#follow(tracked, this.#append(attempt.body).then(() => this.#store.recordLogged(message, attempt.serial)))
+    }
+    const waiting = message.state.recipients.flatMap((state, position) => (state === 'waiting' ? [position] : []))
+    if (waiting.length === 0) return void this.#complete(tracked)
+    this.#dispatch(message, waiting)
+  }
+
+  counts(): QueueCounts {
+    let deferredCount = this.#agenda.size
+    let connectionCount = 0
+    for (const route of this.#routes) {
+      if (route.down !== null) deferredCount += route.waitingCount
+      connectionCount += route.connectionCount
+    }
+    return { queuedCount: this.#tracked.size, deferredCount, heldCount: this.#held.size, connectionCount }
+  }
+
+  *list(): Iterable<QueueEntry> {
+    const nextTries = new Map<string, number>()
+    for (const { dueAtMs, item } of this.#agenda.entries()) nextTries.set(item.message.queueId, dueAtMs)
+    for (const route of this.#routes) {
+      if (route.down === null) continue
+      for (const job of route.waiting) nextTries.set(job.message.queueId, route.down.nextProbeAtMs)
+    }
+    for (const { message, lastErrors } of this.#tracked.values()) {
+      const nextTryAtMs = nextTries.get(message.queueId) ?? null
+      yield { ...entryOf(message, lastErrors), status: nextTryAtMs === null ? 'active' : 'deferred', nextTryAtMs }
+    }
+    for (const message of this.#held.values()) {
+      yield { ...entryOf(message, new Map()), status: 'held', nextTryAtMs: null }
+    }
+  }
+
+  routes(): RouteState[] {
+    return this.#routes.map((route) => ({
+      name: route.options.name,
+      host: route.options.host,
+      port: route.options.port,
+      waitingCount: route.waitingCount,
+      connectionCount: route.connectionCount,
+      downBecause: route.down?.reason ?? null,
+    }))
+  }
+
+  retryNow(queueId: string): boolean {
+    const isWanted = (job: DeliveryJob) => job.message.queueId === queueId
+    const due = this.#agenda.takeWhere(isWanted)
+    for (const job of due) this.#dispatch(job.message, job.recipients)
+    let isWaiting = due.length > 0
+    for (const route of this.#routes) {
+      if (route.down === null || ![...route.waiting].some(isWanted)) continue
+      route.probeNow()
+      isWaiting = true
+    }
+    return isWaiting
+  }
+
+  async remove(queueId: string): Promise<boolean> {
+    const jobs = this.#takeWaiting((job) => job.message.queueId === queueId)
+    if (jobs.length === 0) return false
+    for (const job of jobs) this.#settle(job, noRoute, failedAll(job, 'removed from the queue by an operator'))
+    return true
+  }
+
+  /** Deliveries under way may end; everything else stays in the spool. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    this.#alarm?.cancel()
+    this.#expiryAlarm?.cancel()
+    await Promise.all(this.#routes.map((route) => route.stop()))
+    const writes = [...this.#tracked.values()].flatMap((tracked) => [...tracked.unfinishedWrites])
+    let timer: NodeJS.Timeout | undefined
+    const tooLate = new Promise((resolve) => (timer = setTimeout(resolve, this.#limits.stopMs)))
+    await Promise.race([Promise.allSettled(writes), tooLate])
+    clearTimeout(timer)
+  }
+
+  #openRoutes(): void {
+    const { config, clock, log } = this.#options
+    const byNextHop = new Map<string, RouteQueue>()
+    for (const { domain, host, port, tls } of config.routes) {
+      const key = `${host.toLowerCase()}:${port}/${tls}`
+      let route = byNextHop.get(key)
+      if (route === undefined) {
+        route = new RouteQueue({
+          name: domain,
+          host,
+          port,
+          tls,
+          helloName: config.smtp.hostname ?? hostname(),
+          connections: config.delivery.connectionsPerRoute,
+          messagesPerConnection: config.delivery.messagesPerConnection,
+          limits: this.#limits,
+          clock,
+          timers: this.#timers,
+          random: this.#random,
+          log,
+          octetsOf: (message) => this.#store.octetsOf(message),
+          onAttempted: (job, result, startedAtUs, tls) =>
+            this.#settle(job, { name: domain, host, port }, { ...result, startedAtUs, tls }),
+          onHeldUp: (job, reason) => this.#holdUp(job, { name: domain, host, port }, reason),
+        })
+        byNextHop.set(key, route)
+        this.#routes.push(route)
+      }
+      this.#routesByDomain.set(domain === '*' ? '*' : normalizedDomain(domain), route)
+    }
+  }
+
+  /** Sends the recipients on their ways: one job per next hop and hundred recipients. */
+  #dispatch(message: StoredMessage, positions: readonly number[]): void {
+    const byRoute = new Map<RouteQueue | null, number[]>()
+    for (const position of positions) {
+      const domain = normalizedDomain(domainOf(message.envelope.recipients[position]!.normalized))
+      const route = this.#routesByDomain.get(domain) ?? this.#routesByDomain.get('*') ?? null
+      const together = byRoute.get(route)
+      if (together === undefined) byRoute.set(route, [position])
+      else together.push(position)
+    }
+    for (const [route, recipients] of byRoute) {
+      const size = this.#limits.recipientsPerTransaction
+      for (let from = 0; from < recipients.length; from += size) {
+        const job = { message, recipients: recipients.slice(from, from + size) }
+        if (route === null) this.#deferWithoutRoute(job)
+        else route.push(job)
+      }
+    }
+  }
+
+  #deferWithoutRoute(job: DeliveryJob): void {
+    const domains = new Set(job.recipients.map((position) => domainOf(job.message.envelope.recipients[position]!.normalized)))
+    const named = [...domains].join(', ')
+    for (const domain of domains) {
+      if (this.#loggedDomains.has(domain)) continue
+      this.#loggedDomains.add(domain)
+      const text = `No route for ${domain}: its mail waits. Add { domain: ${domain}, host: … } to routes in tollgate.yaml`
+      this.#options.log.warn({ domain, queueId: job.message.queueId }, text)
+    }
+    this.#settle(job, noRoute, deferredAll(job, `no route for ${named}: add one to routes in tollgate.yaml`))
+  }
+
+  /** Told once per message, so that the trace says why it waits; the next hop's state itself is one log line. */
+  #holdUp(job: DeliveryJob, route: typeof noRoute, reason: string): void {
+    const tracked = this.#tracked.get(job.message.queueId)
+    if (tracked === undefined) return
+    this.#store.forgetOctets(job.message)
+    const untold = job.recipients.filter((position) => !tracked.heldUp.has(position))
+    if (untold.length === 0) return
+    for (const position of untold) tracked.heldUp.add(position)
+    this.#record(tracked, { message: job.message, recipients: untold }, route, deferredAll({ ...job, recipients: untold }, reason))
+  }
+
+  #settle(job: DeliveryJob, route: typeof noRoute, result: AttemptResult): void {
+    const tracked = this.#tracked.get(job.message.queueId)
+    if (tracked === undefined) return
+    for (const position of job.recipients) tracked.heldUp.delete(position)
+    this.#record(tracked, job, route, result)
+    const { recipients } = job.message.state
+    const waiting = job.recipients.filter((position) => recipients[position] === 'waiting')
+    if (waiting.length > 0) this.#schedule({ message: job.message, recipients: waiting }, route.name)
+    else if (recipients.every((state) => state !== 'waiting')) void this.#complete(tracked)
+  }
+
+  #schedule(job: DeliveryJob, routeName: string): void {
+    const { delivery } = this.#options.config
+    const tries = job.message.state.attemptCounts[routeName] ?? 1
+    const delayMs = retryDelayMs(tries, delivery.firstRetrySeconds * 1_000, delivery.lastRetrySeconds * 1_000, this.#random())
+    this.#store.forgetOctets(job.message)
+    this.#agenda.add(this.#options.clock.nowMs() + delayMs, job)
+    this.#setAlarm()
+  }
+
+  #setAlarm(): void {
+    const dueAtMs = this.#agenda.nextDueAtMs
+    if (this.#isStopping || dueAtMs === null) return
+    if (this.#alarm !== null && this.#alarm.dueAtMs <= dueAtMs) return
+    this.#alarm?.cancel()
+    const timer = this.#timers.after(dueAtMs - this.#options.clock.nowMs(), () => {
+      this.#alarm = null
+      for (const job of this.#agenda.takeDue(this.#options.clock.nowMs())) this.#dispatch(job.message, job.recipients)
+      this.#setAlarm()
+    })
+    this.#alarm = { dueAtMs, cancel: () => timer.cancel() }
+  }
+
+  /** What waits behind a next hop that is down expires too. */
+  #watchExpiry(): void {
+    this.#expiryAlarm = this.#timers.after(expirySweepMs, () => {
+      const nowMs = this.#options.clock.nowMs()
+      for (const route of this.#routes) {
+        for (const job of route.takeWhere((waiting) => this.#isExpired(waiting.message, nowMs))) {
+          const { name, host, port } = route.options
+          this.#settle(job, { name, host, port }, deferredAll(job, route.down?.reason ?? 'the next hop took nothing'))
+        }
+      }
+      this.#watchExpiry()
+    })
+  }
+
+  #isExpired(message: StoredMessage, nowMs: number): boolean {
+    return nowMs - message.envelope.acceptedAtMs >= this.#options.config.delivery.expireHours * 3_600_000
+  }
+
+  #takeWaiting(isWanted: (job: DeliveryJob) => boolean): DeliveryJob[] {
+    return [...this.#agenda.takeWhere(isWanted), ...this.#routes.flatMap((route) => route.takeWhere(isWanted))]
+  }
+
+  /** Spool and event log, side by side; the message remembers that both are not yet durable. */
+  #record(tracked: Tracked, job: DeliveryJob, route: typeof noRoute, result: AttemptResult): void {
+    const { message } = tracked
+    const { clock, config } = this.#options
+    const nowMs = clock.nowMs()
+    const durationUs = result.startedAtUs === null ? 0 : Math.max(0, clock.monotonicUs() - result.startedAtUs)
+    const isOver = this.#isExpired(message, nowMs)
+    const expired: number[] = []
+    const results = job.recipients.map((position, index): DeliveryResult => {
+      const { outcome, reply, error } = result.results[index]!
+      const { address } = message.envelope.recipients[position]!
+      const shortReply = reply === null ? null : { ...reply, text: reply.text.slice(0, longestReplyLength) }
+      if (outcome === 'deferred') tracked.lastErrors.set(position, reply === null ? (error ?? '') : `${reply.code} ${reply.text}`)
+      if (outcome !== 'deferred' || !isOver) return { address, outcome, reply: shortReply, error }
+      expired.push(position)
+      const why = `not delivered within ${config.delivery.expireHours} hours`
+      return { address, outcome: 'failed', reply: shortReply, error: error === null ? why : `${why}; last: ${error}` }
+    })
+    const body = deliveryAttempted({
+      queueId: message.queueId,
+      attempt: (message.state.attemptCounts[route.name] ?? 0) + 1,
+      startedAtMs: nowMs - Math.round(durationUs / 1_000),
+      durationUs,
+      nextHop: { route: route.name, host: route.host, port: route.port },
+      tls: result.tls,
+      recipients: results,
+      sentBytes: result.sentBytes,
+    })
+    const serial = message.state.lastSerial + 1
+    this.#follow(tracked, this.#store.recordAttempt(message, { serial, recipients: job.recipients, expired, body }))
+    const logged = this.#append(body)
+    const isLast = message.state.recipients.every((state) => state !== 'waiting')
+    this.#follow(tracked, isLast ? logged : logged.then(() => this.#store.recordLogged(message, serial)))
+  }
+
+  /** Every recipient has an end: say so, and let the spool forget the message, or keep it for an operator. */
+  async #complete(tracked: Tracked): Promise<void> {
+    const { message } = tracked
+    const count = (wanted: RecipientState) => message.state.recipients.filter((state) => state === wanted).length
+    const failedCount = count('failed')
+    const expiredCount = count('expired')
+    const isUndeliverable = failedCount + expiredCount > 0
+    if (isUndeliverable) {
+      this.#follow(tracked, this.#store.hold(message))
+      if (!(await this.#written(tracked))) return
+    }
+    const finished = messageFinished({
+      queueId: message.queueId,
+      acceptedAtMs: message.envelope.acceptedAtMs,
+      finishedAtMs: this.#options.clock.nowMs(),
+      deliveredCount: count('delivered'),
+      failedCount,
+      expiredCount,
+    })
+    this.#follow(tracked, this.#append(finished))
+    if (!(await this.#written(tracked))) return
+    this.#tracked.delete(message.queueId)
+    if (!isUndeliverable) return this.#store.finish(message)
+    for (const { serial } of message.state.unlogged) this.#store.recordLogged(message, serial)
+    this.#held.set(message.queueId, message)
+    const { queueId } = message
+    this.#options.log.warn({ queueId, failedCount, expiredCount }, 'Mail could not be delivered: it is kept in quarantine as undeliverable')
+  }
+
+  #follow(tracked: Tracked, write: Promise<void>): void {
+    tracked.unfinishedWrites.add(write)
+    write.then(
+      () => tracked.unfinishedWrites.delete(write),
+      () => {},
+    )
+  }
+
+  /** False when a write was given up because the gateway stops: recovery goes on from there. */
+  async #written(tracked: Tracked): Promise<boolean> {
+    const writes = await Promise.allSettled(tracked.unfinishedWrites)
+    return writes.every((write) => write.status === 'fulfilled')
+  }
+
+  async #append(body: EventBody): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#options.eventLog.append(body)
+      } catch (error) {
+        if (this.#isStopping) throw error
+        this.#options.log.error({ err: error, kind: body.kind }, 'An event of a delivery cannot be written: tried again')
+        await new Promise<void>((resolve) => void this.#timers.after(eventRetryMs, resolve))
+      }
+    }
+  }
+}
+
+type AttemptResult = TransactionResult & { startedAtUs: number | null; tls: Tls | null }
+
+function everyRecipient(job: DeliveryJob, result: RecipientResult): AttemptResult {
+  return { results: job.recipients.map(() => result), sentBytes: 0, startedAtUs: null, tls: null }
+}
+
+function deferredAll(job: DeliveryJob, error: string): AttemptResult {
+  return everyRecipient(job, { outcome: 'deferred', reply: null, error })
+}
+
+function failedAll(job: DeliveryJob, error: string): AttemptResult {
+  return everyRecipient(job, { outcome: 'failed', reply: null, error })
+}
+
+function entryOf(message: StoredMessage, lastErrors: Map<number, string>): Omit<QueueEntry, 'status' | 'nextTryAtMs'> {
+  const { envelope, state, queueId, sizeBytes } = message
+  return {
+    queueId,
+    sender: envelope.sender,
+    sizeBytes,
+    acceptedAtMs: envelope.acceptedAtMs,
+    recipients: envelope.recipients.flatMap(({ address }, position) =>
+      state.recipients[position] === 'delivered' ? [] : [{ address, lastError: lastErrors.get(position) ?? null }],
+    ),
+    attemptCount: Math.max(0, ...Object.values(state.attemptCounts)),
+  }
+}
