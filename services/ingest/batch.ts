@@ -1,0 +1,115 @@
+/**
+ * Lines on their way into the database: what one database transaction loads.
+ *
+ * Owns    decoding the lines as they come, and how much a batch holds.
+ * Why     the rows are encoded here, while the batch before is being loaded: then the server never waits for us.
+ */
+import type { SegmentOpened } from '../contracts/event.ts'
+import { CopyRows } from './copy-rows.ts'
+import { isRejected, type DecodedLine, type LineDecoder, type RejectedLine } from './decode-line.ts'
+import type { Line } from './line-splitter.ts'
+import type { RecipientIds } from './recipient-id.ts'
+
+/** How far a file is read, under the identity of its segment. Only saves reading again. */
+export type SegmentPosition = {
+  node: string
+  boot: string
+  segment: number
+  previousSeq: number
+  positionBytes: number
+}
+
+export type Batch = {
+  lines: DecodedLine[]
+  rejected: RejectedLine[]
+  /** The rows of all `lines`. */
+  rows: CopyRows
+  position: SegmentPosition | null
+  fileName: string
+}
+
+export type BatchLimits = { events: number; sizeBytes: number }
+
+export type BatchBuilderOptions = {
+  tenantId: string
+  recipientIds: RecipientIds
+  decode: LineDecoder
+  limits: BatchLimits
+  fileName: string
+  /** The header of the file, where reading does not begin at it. */
+  header: SegmentOpened | null
+}
+
+export class BatchBuilder {
+  #options: BatchBuilderOptions
+  #header: SegmentOpened | null
+  /** Whether positions in this file are those of one segment. */
+  #isOneSegment: boolean
+  #sizeBytes = 0
+  #batch: Batch
+
+  constructor(options: BatchBuilderOptions) {
+    this.#options = options
+    this.#header = options.header
+    this.#isOneSegment = options.header !== null
+    this.#batch = this.#empty()
+  }
+
+  get isEmpty(): boolean {
+    return this.#sizeBytes === 0
+  }
+
+  get isFull(): boolean {
+    const { events, sizeBytes } = this.#options.limits
+    return this.#sizeBytes >= sizeBytes || this.#batch.lines.length + this.#batch.rejected.length >= events
+  }
+
+  add(line: Line): void {
+    this.#sizeBytes += line.octets.length + 64
+    if (line.octets.length === 0 && line.lengthBytes === 0) return
+    const decoded = this.#options.decode(line, { hasHeader: this.#header !== null })
+    if (isRejected(decoded)) {
+      this.#batch.rejected.push(decoded)
+      return
+    }
+    if (decoded.event.kind === 'segment.opened') {
+      const isFirst = line.positionBytes === 0
+      this.#isOneSegment = isFirst || (this.#isOneSegment && isSameSegment(decoded.event, this.#header))
+      this.#header = decoded.event
+    }
+    const fault = this.#batch.rows.add(decoded)
+    if (fault === null) this.#batch.lines.push(decoded)
+    else this.#batch.rejected.push(rejectedRow(decoded, fault))
+  }
+
+  reject(line: RejectedLine): void {
+    this.#sizeBytes += line.line.length + 64
+    this.#batch.rejected.push(line)
+  }
+
+  /** The batch so far; `completeBytes`: everything in the file before it is in this batch or an earlier one. */
+  take(completeBytes: number): Batch {
+    const batch = this.#batch
+    if (this.#isOneSegment && this.#header !== null) {
+      const { node, boot, segment, previousSeq } = this.#header
+      batch.position = { node, boot, segment, previousSeq, positionBytes: completeBytes }
+    }
+    this.#batch = this.#empty()
+    this.#sizeBytes = 0
+    return batch
+  }
+
+  #empty(): Batch {
+    const { tenantId, recipientIds, fileName } = this.#options
+    return { lines: [], rejected: [], rows: new CopyRows(tenantId, recipientIds), position: null, fileName }
+  }
+}
+
+export function rejectedRow(line: DecodedLine, detail: string, reason: 'row' | 'conflict' = 'row'): RejectedLine {
+  const { node, boot, seq } = line.event
+  return { reason, detail, line: line.line, digest: line.digest, positionBytes: line.positionBytes, place: { node, boot, seq } }
+}
+
+function isSameSegment(header: SegmentOpened, other: SegmentOpened | null): boolean {
+  return other !== null && header.node === other.node && header.boot === other.boot && header.segment === other.segment
+}

@@ -1,0 +1,25 @@
+/** The octets of an IP address: 4 or 16, or `null` for a text that is none. A zone (`%eth0`) is left out. */
+import { isIPv4, isIPv6 } from 'node:net'
+
+export function inetOctets(text: string): Uint8Array | null {
+  if (isIPv4(text)) return Uint8Array.from(text.split('.'), Number)
+  if (!isIPv6(text)) return null
+  const address = text.split('%', 1)[0]!
+  const [head, tail] = address.split('::') as [string, string | undefined]
+  const first = groupOctets(head)
+  if (tail === undefined) return Uint8Array.from(first)
+  const last = groupOctets(tail)
+  const octets = new Uint8Array(16)
+  octets.set(first, 0)
+  octets.set(last, 16 - last.length)
+  return octets
+}
+
+function groupOctets(groups: string): number[] {
+  if (groups === '') return []
+  return groups.split(':').flatMap((group) => {
+    if (group.includes('.')) return group.split('.').map(Number)
+    const value = Number.parseInt(group, 16)
+    return [value >> 8, value & 0xff]
+  })
+}
