@@ -11,12 +11,14 @@ with message as (
       as size_bytes,
     case when outcome = 'refused' then stage end as refused_stage,
     duplicate_of is not null as is_duplicate,
-    case when policy.lowers_local_part
-      then lower(regexp_replace(sender, '@[^@]*$', '')) else regexp_replace(sender, '@[^@]*$', '')
-    end || '@' || sender_domain as sender_address,
+    -- Normalised as the directory is. ASCII is lowered first, whatever the language of the database makes of an I.
+    (case when policy.lowers_local_part
+      then lower(lower(sender_local_part collate "C") collate "default") else sender_local_part
+    end || '@' || sender_domain) collate "C" as sender_address,
     sender_domain,
     policy.bills_refused_content, policy.bills_duplicates
   from mail_transaction
+  cross join lateral (select regexp_replace(sender, '@[^@]*$', '') as sender_local_part) sender_part
   -- Without a policy is_billable is null, and the insert fails: better loud than unmetered.
   left join lateral (
     select lowers_local_part, bills_refused_content, bills_duplicates from billing_policy
@@ -31,7 +33,9 @@ with message as (
 recipient as (
   select
     message.transaction_id, message.id_time, taken.recipient_id, taken.address, taken.domain,
-    min(taken.direction) as direction
+    min(taken.direction) as direction,
+    -- The gateway gives a reason beside a 250 only where the client's mail is taken and not billed (DESIGN §4).
+    case when bool_and(coalesce(taken.reason, '') like 'client-%') then min(taken.reason) end as unbilled_reason
   from message
   join transaction_recipient taken on taken.tenant_id = $1
     and taken.transaction_id = message.transaction_id and taken.id_time = message.id_time
@@ -59,6 +63,7 @@ entry as (
       when message.refused_stage is not null and not message.bills_refused_content
         then 'refused-at-' || message.refused_stage
       when message.is_duplicate and not message.bills_duplicates then 'duplicate'
+      else share.unbilled_reason
     end as reason,
     message.bills_refused_content is not null as has_policy,
     message.size_source, share.address, share.domain
