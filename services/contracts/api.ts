@@ -24,6 +24,7 @@ export const apiErrorCodes = {
   'csrf-rejected': 403,
   'not-found': 404,
   'too-many-attempts': 429,
+  'query-timeout': 503,
   'database-unavailable': 503,
   internal: 500,
 } as const
@@ -94,6 +95,8 @@ export const MessageListQuery = Type.Object({
   /** From `nextCursor`; opaque. */
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 100 })),
+  /** IANA zone in which dates of the query are meant; default: the tenant's. */
+  zone: Type.Optional(Type.String({ maxLength: 100 })),
 })
 export type MessageListQuery = Static<typeof MessageListQuery>
 
@@ -106,7 +109,11 @@ export const MessageList = Type.Object({
 })
 export type MessageList = Static<typeof MessageList>
 
-export const MessageHistogramQuery = Type.Object({ q: Type.Optional(Type.String({ maxLength: 4000 })) })
+export const MessageHistogramQuery = Type.Object({
+  q: Type.Optional(Type.String({ maxLength: 4000 })),
+  /** As in `MessageListQuery`. */
+  zone: Type.Optional(Type.String({ maxLength: 100 })),
+})
 
 /** Counts by outcome over the time the query names, else the last 24 hours; at most 120 buckets. */
 export const MessageHistogram = Type.Object({

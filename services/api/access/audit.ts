@@ -1,0 +1,19 @@
+/** Who did what: rows of audit_record, append-only. The caller waits: what could not be recorded did not happen. */
+import type { Database } from '../../database/open-database.ts'
+
+export type AuditAction = 'session.login' | 'session.login-failed' | 'session.logout' | 'message.read' | 'usage.export' | 'user.created'
+
+export type AuditEntry = { actor: string; action: AuditAction; subject?: string; detail?: Record<string, unknown> }
+
+export async function recordAudit(database: Database, tenantId: string, entry: AuditEntry): Promise<void> {
+  await database.kysely
+    .insertInto('audit_record')
+    .values({
+      tenant_id: tenantId,
+      actor: entry.actor,
+      action: entry.action,
+      subject: entry.subject ?? null,
+      detail: entry.detail === undefined ? null : JSON.stringify(entry.detail),
+    })
+    .execute()
+}

@@ -1,0 +1,62 @@
+/**
+ * The HTTP application: everything but listening.
+ *
+ * Owns    the order in which hooks and routes are put together.
+ * Why     answers are written by JSON.stringify, not by their schema: an event of a newer gateway keeps the fields
+ *         that this version does not know. That answers match the schemas is held by types and by a test.
+ */
+import cookie from '@fastify/cookie'
+import swagger from '@fastify/swagger'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, { type FastifyBaseLogger } from 'fastify'
+import type { Logger } from '../kit/operator-log.ts'
+import { addRouteAccess, type RouteListEntry } from './access/route-access.ts'
+import type { ApiContext, ApiServer } from './api-server.ts'
+import { addErrorReplies } from './error-replies.ts'
+import { addRequestMetrics } from './metrics.ts'
+import { addHealthRoutes } from './routes/health-routes.ts'
+import { addMessageRoutes } from './routes/message-routes.ts'
+import { addOverviewRoutes } from './routes/overview-routes.ts'
+import { addSessionRoutes } from './routes/session-routes.ts'
+import { addUsageRoutes } from './routes/usage-routes.ts'
+import { addWebRoutes } from './routes/web-routes.ts'
+import { addSecurityHeaders } from './security-headers.ts'
+
+export const apiPrefix = '/api/v1'
+
+export type ApiApp = { server: ApiServer; routes: RouteListEntry[] }
+
+/** `webFolder` holds the built web application. */
+export async function buildApp(context: ApiContext, options: { log: Logger; webFolder: string }): Promise<ApiApp> {
+  const server: ApiServer = fastify({
+    loggerInstance: options.log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    // Behind a proxy on this machine the address of the browser and its https come in headers.
+    trustProxy: 'loopback',
+    bodyLimit: 1_048_576,
+    routerOptions: { maxParamLength: 200 },
+    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, allErrors: false } },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  server.setSerializerCompiler(() => (value) => JSON.stringify(value))
+  addErrorReplies(server)
+  const metrics = addRequestMetrics(server)
+  addSecurityHeaders(server)
+  await server.register(cookie)
+  const routes = addRouteAccess(server, context)
+  await server.register(swagger, {
+    openapi: {
+      info: { title: 'Tollgate', version: context.version, description: 'Trace mail, read usage, see what the gateway does.' },
+      components: { securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'tollgate_session' } } },
+    },
+  })
+  await server.register(async (api: ApiServer) => {
+    addSessionRoutes(api, context)
+    addMessageRoutes(api, context)
+    addUsageRoutes(api, context)
+    addOverviewRoutes(api, context)
+    api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())
+  }, { prefix: apiPrefix })
+  addHealthRoutes(server, context, metrics)
+  await addWebRoutes(server, options.webFolder)
+  return { server, routes }
+}
