@@ -2,12 +2,13 @@
  * Rows of the ingested log as metering finds them, for tests of billing: only what billing reads is told, the rest is
  * a plain message.
  */
-import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { domainOf } from '../services/contracts/address.ts'
+import { createHash, randomBytes } from 'node:crypto'
+import { domainOf, normalizedDomain } from '../services/contracts/address.ts'
 import { transactionIdOf } from '../services/contracts/transaction-id.ts'
 import type { Direction, Outcome, RecipientOutcome, Stage } from '../services/contracts/vocabulary.ts'
 import type { Database } from '../services/database/open-database.ts'
 import { ensureTenant } from '../services/database/ensure-tenant.ts'
+import { recipientIdOf } from '../services/ingest/recipient-id.ts'
 
 export type StoredRecipient = {
   address: string
@@ -47,11 +48,6 @@ export function storedMessage(endedAt: Date | string, sizeBytes: number, recipie
     sizeSource: 'data',
     ...changes,
   }
-}
-
-export function recipientIdOf(recipientKey: Buffer, address: string): string {
-  const hex = createHmac('sha256', recipientKey).update(address).digest('hex').slice(0, 32)
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 /** Stores the messages as one batch and gives its id. */
@@ -115,7 +111,7 @@ function transactionRow(tenantId: string, batchId: bigint, message: StoredMessag
     network_class: 'public',
     network_name: message.networkName,
     sender: message.sender,
-    sender_domain: message.sender === null ? null : domainOf(message.sender).toLowerCase(),
+    sender_domain: message.sender === null ? null : normalizedDomain(domainOf(message.sender)),
     outcome: message.outcome,
     stage: message.stage,
     message_bytes: message.messageBytes,
