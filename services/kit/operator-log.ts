@@ -19,7 +19,6 @@ export function openOperatorLog(name: string, options: OperatorLogOptions = {}):
   const stream = options.stream ?? process.stderr
   const format = options.format ?? formatOf(stream)
   const settings = {
-    name,
     level: options.level ?? levelOf(process.env['TOLLGATE_LOG_LEVEL']),
     base: { role: name },
     timestamp: pino.stdTimeFunctions.isoTime,

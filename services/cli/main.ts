@@ -1,0 +1,239 @@
+/**
+ * The `tollgate` command: words, options and exit codes (DESIGN §2).
+ *
+ * Leaves  everything that is done to the files beside this one, loaded by need.
+ * Fails   0 done, 1 the world failed, 2 used wrongly or bad configuration; one sentence each, on stderr.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { usageGroupings } from '../contracts/api.ts'
+import { meteringModes, roles } from '../contracts/vocabulary.ts'
+import type { Config } from '../kit/config.ts'
+import { packageRoot } from '../kit/package-root.ts'
+import { commandConfig } from './command-config.ts'
+import { UsageError, WorldFailure } from './outcome.ts'
+import type { RoleName } from './start-role.ts'
+import { worldSentence } from './world-sentence.ts'
+
+type Common = { config?: string; demo?: boolean }
+
+/** Known to the sentence about a failure, once it is read. */
+let readConfiguration: Config | null = null
+
+function configOf(options: Common): Config {
+  readConfiguration = commandConfig(options.config, (warning) => process.stderr.write(`Note: ${warning}.\n`))
+  return readConfiguration
+}
+
+const configOption = () => new Option('--config <file>', 'configuration (default: tollgate.yaml in this folder, if there is one)')
+const demoOption = () => new Option('--demo', 'work on the demo instead')
+const version = (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version
+
+const program = new Command('tollgate')
+  .description('A mail gateway that knows what mail costs')
+  .version(version)
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: (.)/, (_, first: string) => first.toUpperCase())) })
+  .showSuggestionAfterError()
+
+program
+  .command('up')
+  .description('run everything on this machine')
+  .addOption(configOption())
+  .option('--demo', 'with a month of history and a stream of sample mail, in a data folder and a database of its own')
+  .action(async (options: Common) => {
+    const { startUp } = await import('./start-up.ts')
+    await startUp(configOf(options), options.demo === true)
+  })
+
+const roleDescriptions: [RoleName, string][] = [
+  ['gateway', 'run the mail gateway alone; it needs no database'],
+  ['ingest', 'run the reader of the event log alone, or read files into the database'],
+  ['worker', 'run the metering worker alone'],
+  ['api', 'run the web interface and the HTTP API alone'],
+]
+for (const [role, description] of roleDescriptions) {
+  if (role === 'ingest') continue
+  program
+    .command(role)
+    .description(description)
+    .addOption(configOption())
+    .action((options: Common) => startRoleByHand(role, options))
+}
+
+program
+  .command('ingest')
+  .description(roleDescriptions[1]![1])
+  .argument('[file...]', 'segments of an event log; none: run as a service on the data folder')
+  .addOption(new Option('--format <format>', 'what wrote the files').choices(['tollgate']).default('tollgate'))
+  .option('--follow', 'go on reading as the files grow')
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (files: string[], options: Common & { follow?: boolean }) => {
+    if (files.length === 0) return await startRoleByHand('ingest', options)
+    const { ingestFiles } = await import('./ingest-files.ts')
+    await ingestFiles(configOf(options), { files, isFollowing: options.follow === true, isDemo: options.demo === true })
+  })
+
+// A child of `up --demo`; of no use by hand.
+program.command('demo-mail', { hidden: true }).action((options: Common) => startRoleByHand('demo', options))
+
+const db = program.command('db').description('the database schema')
+db.command('migrate')
+  .description('apply what is missing')
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (options: Common) => {
+    const { migrateDatabase } = await import('./db-commands.ts')
+    await migrateDatabase(configOf(options), options.demo === true)
+  })
+db.command('status')
+  .description('what is applied, and when')
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (options: Common) => {
+    const { showDatabaseStatus } = await import('./db-commands.ts')
+    await showDatabaseStatus(configOf(options), options.demo === true)
+  })
+
+program
+  .command('trace')
+  .description('find messages, e.g. "to:anna@example.org after:-7d"')
+  .argument('<query...>')
+  .addOption(new Option('--format <format>').choices(['table', 'json']).default('table'))
+  .addOption(new Option('--limit <count>', 'newest so many').argParser(countUpTo(100_000)).default(50))
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (query: string[], options: Common & { format: 'table' | 'json'; limit: number }) => {
+    const { trace } = await import('./trace.ts')
+    await trace(configOf(options), { query: query.join(' '), format: options.format, limit: options.limit, isDemo: options.demo === true })
+  })
+
+program
+  .command('report')
+  .description('reports over a billing period')
+  .command('usage')
+  .description('billed traffic')
+  .addOption(new Option('--period <month>', 'like 2026-11').makeOptionMandatory().argParser(monthLabel))
+  .addOption(new Option('--by <grouping>').choices(usageGroupings).default('client'))
+  .addOption(new Option('--mode <mode>', 'as counted by the configuration unless given').choices(meteringModes))
+  .addOption(new Option('--format <format>').choices(['csv', 'json', 'ndjson']).default('csv'))
+  .option('--client <id>', 'only this client; house: addresses that nobody holds')
+  .option('--output <file>', 'write there instead of to standard output')
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (options: Common & ReportOptions) => {
+    const { reportUsage } = await import('./report-usage.ts')
+    await reportUsage(configOf(options), { ...options, isDemo: options.demo === true })
+  })
+
+type ReportOptions = {
+  period: string
+  by: (typeof usageGroupings)[number]
+  mode?: (typeof meteringModes)[number]
+  client?: string
+  format: 'csv' | 'json' | 'ndjson'
+  output?: string
+}
+
+program
+  .command('rules')
+  .description('rule sets')
+  .command('check')
+  .description('tell every mistake in a file of rules')
+  .argument('<file>')
+  .action(async (file: string) => {
+    const { checkRules } = await import('./check-rules.ts')
+    checkRules(file)
+  })
+
+program
+  .command('import')
+  .description('take clients and addresses over')
+  .command('recipients')
+  .description('clients and their addresses from a file')
+  .argument('<file>')
+  .option('--dry-run', 'only tell what would change')
+  .option('--force', 'also where more than half of the addresses would go')
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (file: string, options: Common & { dryRun?: boolean; force?: boolean }) => {
+    const { importRecipients } = await import('./import-recipients.ts')
+    const { dryRun = false, force = false, demo = false } = options
+    await importRecipients(configOf(options), file, { isDemo: demo, isForced: force, isDryRun: dryRun })
+  })
+
+program
+  .command('user')
+  .description('people who may log in')
+  .command('add')
+  .description('add somebody; the password is asked for')
+  .argument('<name>')
+  .addOption(new Option('--role <role>').choices(roles).makeOptionMandatory())
+  .option('--client <id>', 'whose mail a user of the role client sees')
+  .option('--password-stdin', 'read the password from standard input')
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (name: string, options: Common & { role: (typeof roles)[number]; client?: string; passwordStdin?: boolean }) => {
+    const { addUser } = await import('./add-user.ts')
+    await addUser(configOf(options), {
+      name,
+      role: options.role,
+      clientId: options.client ?? null,
+      isPasswordOnStdin: options.passwordStdin === true,
+      isDemo: options.demo === true,
+    })
+  })
+
+program
+  .command('demo')
+  .description('the demo of `tollgate up --demo`')
+  .command('clear')
+  .description('drop its data folder and its database')
+  .addOption(configOption())
+  .action(async (options: Common) => {
+    const { clearDemo } = await import('./clear-demo.ts')
+    await clearDemo(configOf(options))
+  })
+
+async function startRoleByHand(role: RoleName, options: Common): Promise<void> {
+  const { runRole } = await import('./run-role.ts')
+  await runRole(role, () => ({ config: configOf(options), isDemo: false, sinkPort: 0 }))
+}
+
+function countUpTo(most: number): (text: string) => number {
+  return (text) => {
+    const count = Number(text)
+    if (Number.isInteger(count) && count >= 1 && count <= most) return count
+    throw new InvalidArgumentError(`It is a whole number from 1 to ${most}.`)
+  }
+}
+
+function monthLabel(text: string): string {
+  if (/^\d{4}-(0[1-9]|1[0-2])$/.test(text)) return text
+  throw new InvalidArgumentError('It is a year and a month, like 2026-11.')
+}
+
+/** The exit code, after its sentence is printed. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message}\n`)
+    return 2
+  }
+  // Whoever reads our output has gone, as `head` does: nobody is left to tell.
+  if (error instanceof Error && 'code' in error && error.code === 'EPIPE') return 0
+  const sentence = error instanceof WorldFailure ? error.message : worldSentence(error, readConfiguration)
+  if (sentence !== null) process.stderr.write(`${sentence}\n`)
+  else process.stderr.write(`This is a mistake in Tollgate: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return 1
+}
+
+process.stdout.on('error', (error) => process.exit(explain(error)))
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exit(explain(error))
+}

@@ -1,0 +1,77 @@
+/**
+ * What a database needs before the roles start on it: schema, tenant, clients, and somebody who may log in.
+ *
+ * Fails  a directory with faults is logged and keeps nothing from starting: the gateway goes on with the last one it
+ *        could read, and the owners of addresses stay as they are until the file is mended.
+ */
+import { randomInt } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createUser } from '../api/access/create-user.ts'
+import { ensureBillingPolicy } from '../billing/billing-policy.ts'
+import { DirectoryFault, importDirectory } from '../billing/import-directory.ts'
+import { ensureTenant } from '../database/ensure-tenant.ts'
+import { migrate } from '../database/migrate.ts'
+import { openDatabase, type Database } from '../database/open-database.ts'
+import type { Config } from '../kit/config.ts'
+import type { Logger } from '../kit/operator-log.ts'
+import { readDirectory } from './read-directory.ts'
+
+export type FirstLogin = { name: string; password: string }
+
+/** `config.database` is the URL. Returns the login made at the first start, while its file is kept, else `null`. */
+export async function prepareDatabase(config: Config, isDemo: boolean, log: Logger): Promise<FirstLogin | null> {
+  const applied = await migrate(config.database)
+  if (applied.length > 0) log.info(`the database schema is set up (${applied.length} migrations)`)
+  const database = openDatabase(config.database, { applicationName: 'tollgate up', maxConnections: 2 })
+  try {
+    await ensureTenant(database, config.tenant, { isDemo })
+    await ensureBillingPolicy(database, config.tenant, config)
+    await importConfiguredDirectory(database, config, log)
+    return await ensureFirstLogin(database, config)
+  } finally {
+    await database.close()
+  }
+}
+
+async function importConfiguredDirectory(database: Database, config: Config, log: Logger): Promise<void> {
+  const path = config.recipients.directory
+  if (path === undefined || !existsSync(path)) return
+  const reading = readDirectory(readFileSync(path, 'utf8'), path)
+  if ('faults' in reading) return reading.faults.forEach((fault) => log.error(fault))
+  try {
+    const changes = await importDirectory({ database, tenantId: config.tenant, directory: reading.directory, at: new Date() })
+    if (changes.length > 0) log.info(`clients and addresses are taken over from ${path} (${changes.length} changes)`)
+  } catch (error) {
+    if (!(error instanceof DirectoryFault)) throw error
+    error.faults.forEach((fault) => log.error(`${path}: ${fault}`))
+  }
+}
+
+async function ensureFirstLogin(database: Database, config: Config): Promise<FirstLogin | null> {
+  const file = join(config.data, 'first-login.txt')
+  const user = await database.kysely
+    .selectFrom('user_account')
+    .select('name')
+    .where('tenant_id', '=', config.tenant)
+    .limit(1)
+    .executeTakeFirst()
+  if (user !== undefined) return storedLogin(file)
+  const login = { name: 'admin', password: readablePassword() }
+  await createUser(database, config.tenant, { ...login, role: 'admin', clientId: null })
+  writeFileSync(file, `name: ${login.name}\npassword: ${login.password}\n`, { mode: 0o600 })
+  return login
+}
+
+function storedLogin(file: string): FirstLogin | null {
+  if (!existsSync(file)) return null
+  const match = /^name: (.+)\npassword: (.+)\n$/.exec(readFileSync(file, 'utf8'))
+  return match === null ? null : { name: match[1]!, password: match[2]! }
+}
+
+/** 16 letters and digits that cannot be taken for one another: 78 bits. */
+function readablePassword(): string {
+  const letters = 'abcdefghjkmnpqrstuvwxyz23456789'
+  const characters = Array.from({ length: 16 }, () => letters[randomInt(letters.length)]!)
+  return [0, 4, 8, 12].map((from) => characters.slice(from, from + 4).join('')).join('-')
+}

@@ -1,0 +1,64 @@
+/** Which service each role is. The services are loaded by need, so that each process holds only its own. */
+import type { Config } from '../kit/config.ts'
+import type { Logger } from '../kit/operator-log.ts'
+import type { RoleSettings, StartedRole } from './run-role.ts'
+
+export const roleNames = ['gateway', 'ingest', 'worker', 'api', 'demo'] as const
+export type RoleName = (typeof roleNames)[number]
+
+export async function startRole(role: RoleName, settings: RoleSettings, log: Logger): Promise<StartedRole> {
+  const { config, isDemo } = settings
+  if (role === 'gateway') {
+    const { startGateway } = await import('../gateway/main.ts')
+    const service = await startGateway({ config, log })
+    return { details: { smtpAddresses: service.addresses }, stop: () => service.stop() }
+  }
+  if (role === 'demo') {
+    const { startDemo } = await import('../demo/main.ts')
+    return await startDemo({ config, log, sinkPort: settings.sinkPort })
+  }
+  return await startWithDatabase(role, config, isDemo, log)
+}
+
+async function startWithDatabase(role: 'ingest' | 'worker' | 'api', config: Config, isDemo: boolean, log: Logger): Promise<StartedRole> {
+  const { openDatabase } = await import('../database/open-database.ts')
+  const database = openDatabase(config.database, { applicationName: `tollgate ${role}` })
+  try {
+    // Unreachable at the start is told at once; later the services wait for its return by themselves.
+    await database.pool.query('select 1')
+    const service = await startService(role, { config, database, log, isDemo })
+    return {
+      details: service.details,
+      stop: async () => {
+        await service.stop()
+        await database.close()
+      },
+    }
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+}
+
+type DatabaseRole = {
+  config: Config
+  database: import('../database/open-database.ts').Database
+  log: Logger
+  isDemo: boolean
+}
+
+async function startService(role: 'ingest' | 'worker' | 'api', options: DatabaseRole): Promise<StartedRole> {
+  if (role === 'ingest') {
+    const { startIngest } = await import('../ingest/main.ts')
+    const service = await startIngest(options)
+    return { details: {}, stop: () => service.stop() }
+  }
+  if (role === 'worker') {
+    const { startBilling } = await import('../billing/main.ts')
+    const service = await startBilling(options)
+    return { details: {}, stop: () => service.stop() }
+  }
+  const { startApi } = await import('../api/main.ts')
+  const service = await startApi(options)
+  return { details: { httpUrl: service.url }, stop: () => service.stop() }
+}
