@@ -1,0 +1,120 @@
+/**
+ * The gateway as a service: opens log, spool, relay, policy and listeners in this order, and closes them in reverse.
+ *
+ * Why    nothing listens before what was acknowledged earlier is safe and can be delivered; nothing is lost at a stop.
+ * Fails  throws what keeps it from running: a folder that cannot be written, a rule set with faults, an address that
+ *        cannot be listened on. What was opened before is closed again.
+ */
+import { hostname } from 'node:os'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Logger } from 'pino'
+import { systemClock } from '../kit/clock.ts'
+import type { Config } from '../kit/config.ts'
+import { packageRoot } from '../kit/package-root.ts'
+import type { RunningService } from '../kit/running-service.ts'
+import { limitsOf } from './limits.ts'
+import { SmtpListeners } from './listener.ts'
+import { openEventLog } from './log/event-log-writer.ts'
+import { readRecentEvents } from './log/recent-events.ts'
+import { PolicySource } from './policy/policy-source.ts'
+import { createIds } from './session/ids.ts'
+import { openSpool } from './spool/open-spool.ts'
+
+const aliveMs = 60_000
+
+export type RunningGateway = RunningService & {
+  /** What it listens on, with the ports that the system chose. */
+  addresses: string[]
+  /** Reads rules and directory again, changed or not. */
+  reload(): Promise<void>
+}
+
+export async function startGateway({ config, log }: { config: Config; log: Logger }): Promise<RunningGateway> {
+  const closers: (() => Promise<void>)[] = []
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+  try {
+    return await open(config, log, closers, closeAll)
+  } catch (error) {
+    await closeAll().catch((closing: unknown) => log.error(closing, 'Something could not be closed'))
+    throw error
+  }
+}
+
+async function open(
+  config: Config,
+  log: Logger,
+  closers: (() => Promise<void>)[],
+  closeAll: () => Promise<void>,
+): Promise<RunningGateway> {
+  const clock = systemClock
+  let stopReason = 'the start failed'
+  const eventLog = await openEventLog({
+    folder: path.join(config.data, 'events'),
+    tenantId: config.tenant,
+    node: config.node,
+    version: version(),
+    clock,
+    onFailure: (error) => log.error(error, 'Events cannot be written: mail is deferred until the disk takes them again'),
+  })
+  closers.push(() => eventLog.close(stopReason))
+
+  const recent = await readRecentEvents(eventLog.olderSegments, clock.nowMs())
+  const { spool, relay, stop } = await openSpool({
+    folder: path.join(config.data, 'spool'),
+    config,
+    clock,
+    log,
+    eventLog,
+    wasLogged: recent.wasLogged,
+    wasFinished: recent.wasFinished,
+  })
+  closers.push(stop)
+
+  const policy = new PolicySource({ config, eventLog, log })
+  closers.push(() => policy.close())
+  await policy.open()
+
+  const listeners = new SmtpListeners({
+    clock,
+    eventLog,
+    spool,
+    policy: () => policy.current,
+    limits: limitsOf(config),
+    hostname: config.smtp.hostname ?? hostname(),
+    ids: createIds(),
+    duplicates: recent.duplicates,
+    onFault: (error, what) => log.error(error, what),
+  })
+  closers.push(() => listeners.stop())
+  await listeners.listen(config.smtp.listen)
+
+  const alive = setInterval(() => {
+    if (clock.nowMs() - eventLog.lastLineAtMs < aliveMs) return
+    // A disk that fails here fails everywhere; the writer has said so.
+    eventLog.append({ kind: 'gateway.alive', queuedCount: relay.counts().queuedCount }).catch(() => {})
+  }, aliveMs / 4)
+  closers.push(async () => clearInterval(alive))
+
+  const onHangUp = (): void => void policy.reload(true)
+  process.on('SIGHUP', onHangUp)
+  closers.push(async () => void process.off('SIGHUP', onHangUp))
+
+  log.info({ addresses: listeners.addresses, mode: config.recipients.mode }, 'The gateway listens')
+  let stopping: Promise<void> | null = null
+  return {
+    addresses: listeners.addresses,
+    reload: () => policy.reload(true),
+    stop() {
+      stopReason = 'stopped in an orderly way'
+      return (stopping ??= closeAll())
+    },
+  }
+}
+
+function version(): string {
+  const text = readFileSync(path.join(packageRoot, 'package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,154 @@
+/**
+ * The policy in force: made of configuration, rule set and directory, replaced as a whole, told by `policy.loaded`.
+ *
+ * Owns    the present snapshot, watching the files it is made of, and the events that let any past decision be
+ *         explained from the log.
+ * Why     polled, not watched: a file on a network share or replaced by a rename gives no dependable notice.
+ * Fails   at a start a rule set with faults is an error; later it leaves the one in force and says so.
+ */
+import { stat } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import path from 'node:path'
+import type { Logger } from 'pino'
+import { normalizedDomain } from '../../contracts/address.ts'
+import type { EventBody, PolicyLoaded } from '../../contracts/event.ts'
+import type { Config } from '../../kit/config.ts'
+import type { CompiledRuleset } from '../../rules/compile-ruleset.ts'
+import { canonicalJson, loggedRuleset } from '../../rules/ruleset-hash.ts'
+import type { EventLog } from '../log/event-log-contract.ts'
+import { emptyDirectory, type Directory } from './directory.ts'
+import { DirectorySource } from './directory-source.ts'
+import { loadRules, noRules } from './load-rules.ts'
+import { NetworkTable } from './network-table.ts'
+import type { Policy } from './policy.ts'
+
+export type PolicySourceOptions = { config: Config; eventLog: EventLog; log: Logger; pollMs?: number }
+
+const defaultPollMs = 2_000
+
+export class PolicySource {
+  current: Policy
+  readonly #options: PolicySourceOptions
+  readonly #directory: DirectorySource | null
+  #rulesStamp = ''
+  #timer: NodeJS.Timeout | null = null
+  #reloading: Promise<void> = Promise.resolve()
+
+  constructor(options: PolicySourceOptions) {
+    this.#options = options
+    const { config, log } = options
+    const { directory, lowerCaseLocalPart } = config.recipients
+    const policyFolder = path.join(config.data, 'policy')
+    this.#directory =
+      directory === undefined
+        ? null
+        : new DirectorySource({ file: directory, policyFolder, normalization: { lowerCaseLocalPart }, log })
+    this.current = policyOf(config, noRules(), emptyDirectory(directory === undefined ? 'none' : 'unavailable'))
+  }
+
+  /** Loads everything, logs it, and goes on watching. Throws for a rule set that cannot be used. */
+  async open(): Promise<void> {
+    const { config } = this.#options
+    await this.#directory?.open()
+    const rules = config.rules === undefined ? noRules() : await loadRules(config.rules)
+    this.#rulesStamp = config.rules === undefined ? '' : await stampOf(config.rules)
+    this.current = policyOf(config, rules, this.#directory?.current ?? this.current.directory)
+    await this.#tell(settingsLoaded(this.current, config))
+    await this.#tell(rulesetLoaded(rules))
+    await this.#tell(directoryLoaded(this.current.directory))
+    this.#timer = setInterval(() => void this.reload(), this.#options.pollMs ?? defaultPollMs)
+    this.#timer.unref()
+  }
+
+  /** Takes what changed; `isForced` (SIGHUP) reads the files even where they look the same. */
+  reload(isForced = false): Promise<void> {
+    this.#reloading = this.#reloading.then(async () => {
+      await this.#reloadDirectory(isForced)
+      await this.#reloadRules(isForced)
+    })
+    return this.#reloading
+  }
+
+  async close(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    await this.#reloading
+  }
+
+  async #reloadDirectory(isForced: boolean): Promise<void> {
+    if (this.#directory === null || !(await this.#directory.refresh(isForced))) return
+    const directory = this.#directory.current
+    const isOther = directory.hash !== this.current.directory.hash
+    // Told before it decides anything, so that no event names a version that the log does not know.
+    if (isOther) await this.#tell(directoryLoaded(directory))
+    this.current = { ...this.current, directory }
+  }
+
+  async #reloadRules(isForced: boolean): Promise<void> {
+    const { config, log } = this.#options
+    if (config.rules === undefined) return
+    const stamp = await stampOf(config.rules)
+    if (stamp === this.#rulesStamp && !isForced) return
+    this.#rulesStamp = stamp
+    try {
+      const rules = await loadRules(config.rules)
+      if (rules.hash === this.current.rules.hash) return
+      await this.#tell(rulesetLoaded(rules))
+      this.current = { ...this.current, rules }
+      log.info({ rules: rules.ruleset.rules.length, hash: rules.hash.slice(0, 16) }, 'The rule set is in force')
+    } catch (error) {
+      log.error(`${(error as Error).message}: the rule set before stays in force`)
+    }
+  }
+
+  async #tell(event: EventBody<PolicyLoaded>): Promise<void> {
+    await this.#options.eventLog.append(event)
+  }
+}
+
+export function policyOf(config: Config, rules: CompiledRuleset, directory: Directory): Policy {
+  const { mode, domains, lowerCaseLocalPart, disabled } = config.recipients
+  return {
+    mode,
+    domains: new Set(domains.map(normalizedDomain)),
+    lowerCaseLocalPart,
+    directory,
+    disabled,
+    networks: new NetworkTable(config.networks),
+    rules,
+  }
+}
+
+function settingsLoaded(policy: Policy, { networks }: Config): EventBody<PolicyLoaded> {
+  const content = {
+    mode: policy.mode,
+    domains: [...policy.domains],
+    lowerCaseLocalPart: policy.lowerCaseLocalPart,
+    disabled: policy.disabled,
+    networks,
+  }
+  return { kind: 'policy.loaded', part: 'policy', hash: createHash('sha256').update(canonicalJson(content)).digest('hex'), content }
+}
+
+function rulesetLoaded(rules: CompiledRuleset): EventBody<PolicyLoaded> {
+  return { kind: 'policy.loaded', part: 'ruleset', hash: rules.hash, content: loggedRuleset(rules.ruleset) }
+}
+
+/** Addresses stay out of the log: by their hash and number only. */
+function directoryLoaded(directory: Directory): EventBody<PolicyLoaded> {
+  const { status, hash, version, addressCount, clientCount } = directory
+  return {
+    kind: 'policy.loaded',
+    part: 'directory',
+    hash: hash ?? createHash('sha256').update('').digest('hex'),
+    content: { status, version, addressCount, clientCount },
+  }
+}
+
+async function stampOf(file: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino } = await stat(file)
+    return `${mtimeMs} ${size} ${ino}`
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code)
+  }
+}

@@ -1,0 +1,335 @@
+/**
+ * The dialog of one session: what each command means in the state the session is in, and what is answered.
+ *
+ * Owns    the state (who the remote is, the open transaction, the message coming in) and the event of every
+ *         transaction that ends without being accepted.
+ * Leaves  syntax to verbs/, who may what to policy/, the end of data to finish-message.ts, octets and closing to
+ *         session.ts.
+ */
+import type { LoggedRecipient } from '../../contracts/event.ts'
+import type { Reason, Stage } from '../../contracts/vocabulary.ts'
+import type { Verdict } from '../../rules/evaluate-stage.ts'
+import { MessageReceiver } from '../data/message-receiver.ts'
+import * as limit from '../limits.ts'
+import { decideRecipient } from '../policy/decide-recipient.ts'
+import { extensions, helo } from '../verbs/helo.ts'
+import { mailFrom } from '../verbs/mail-from.ts'
+import { expn, help, noop, quit, rset, unknownVerb, vrfy } from '../verbs/plain-verbs.ts'
+import { rcptTo, recipientOctets } from '../verbs/rcpt-to.ts'
+import { startData } from '../verbs/start-data.ts'
+import type { MessageIdentity } from './duplicate-index.ts'
+import { envelopeRecipient } from './envelope.ts'
+import { finishMessage, takeMessageFacts } from './finish-message.ts'
+import { isRefusal, multilineReply, replyLine, type Reply } from './reply.ts'
+import type { SessionDeps } from './session.ts'
+import type { ClosedBy, SessionRecord } from './session-record.ts'
+import { addTiming, runStage } from './stage-rules.ts'
+import { endingOf, endingOfVerdict, endingWithoutMessage, transactionEnded, type Ending } from './ending.ts'
+import { SessionStart } from './session-start.ts'
+import { acceptedRecipients, type SessionFacts, type Transaction } from './transaction.ts'
+
+export type Say = (text: string, accepted?: { transactionId: string; identity: MessageIdentity }) => void
+
+export class Dialog {
+  facts: SessionFacts
+  transaction: Transaction | null = null
+  /** Set where the session is to be closed behind the last reply. */
+  closing: ClosedBy | null = null
+  isRemoteGone = false
+  /** When the present message began to come in. */
+  dataStartedMs = 0
+  /** Events that are not durable yet, and the promise to wait for. */
+  unloggedCount = 0
+  logged: Promise<void> = Promise.resolve()
+  readonly #deps: SessionDeps
+  readonly #record: SessionRecord
+  readonly #say: Say
+  readonly #start: SessionStart
+  #receiver: MessageReceiver | null = null
+
+  constructor(deps: SessionDeps, facts: SessionFacts, record: SessionRecord, say: Say) {
+    this.#deps = deps
+    this.facts = facts
+    this.#record = record
+    this.#say = say
+    this.#start = new SessionStart(deps)
+  }
+
+  get isReceivingData(): boolean {
+    return this.#receiver !== null
+  }
+
+  /** The greeting, or a refusal by a rule or by who accepted the connection. */
+  open(turnedAway: { reply: Reply; reason: Reason } | null): void {
+    if (turnedAway !== null) {
+      const outcome = turnedAway.reply.code < 500 ? 'deferred' : 'refused'
+      return this.#turnAway('connect', endingOf({ ...turnedAway, outcome, stage: 'connect' }))
+    }
+    const verdict = this.#start.connect(this.facts)
+    if (verdict !== null) return this.#turnAway('connect', endingOfVerdict(verdict, 'connect'))
+    this.#say(`220 ${this.#deps.hostname} ESMTP Tollgate\r\n`)
+  }
+
+  /** One command without its line end; answers it through `say`. */
+  command(line: string, lineBytes: number): void {
+    const space = line.indexOf(' ')
+    const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase()
+    const argument = space < 0 ? '' : line.slice(space + 1).trimStart()
+    if (this.transaction !== null) this.transaction.commandBytes += lineBytes
+    switch (verb) {
+      case 'RCPT':
+        return this.#answer(verb, this.#rcpt(argument))
+      case 'MAIL':
+        return this.#answer(verb, this.#mail(argument, lineBytes))
+      case 'DATA':
+        return this.#answer(verb, this.#data(argument))
+      case 'EHLO':
+      case 'HELO':
+        return this.#helo(verb, argument)
+      case 'RSET':
+        return this.#rset(argument)
+      case 'NOOP':
+        return this.#answer(verb, noop())
+      case 'VRFY':
+        return this.#answer(verb, vrfy(argument))
+      case 'EXPN':
+        return this.#answer(verb, expn())
+      case 'HELP':
+        return this.#answer(verb, help())
+      case 'QUIT':
+        this.#endWithoutMessage('aborted')
+        this.#answer(verb, quit())
+        this.closing = 'remote'
+        return
+      default:
+        // One word for all of them: a remote must not be able to fill the event of its session with names.
+        this.#answer('UNKNOWN', unknownVerb())
+    }
+  }
+
+  /** A command that could not be read as one. */
+  malformed(answer: Reply, violation: string): void {
+    this.#record.violate(violation)
+    this.#answer('UNKNOWN', answer)
+  }
+
+  /** Message octets. `wait` before the next call. */
+  takeData(chunk: Buffer): { consumedBytes: number; wait: Promise<void> | null } {
+    const receiver = this.#receiver!
+    const { consumedBytes, isEnd, wait } = receiver.receive(chunk)
+    if (isEnd) return { consumedBytes, wait: wait === null ? this.#finishMessage(receiver) : wait.then(() => this.#finishMessage(receiver)) }
+    if (this.#isHeaderDecidedNow(receiver)) this.#decideHeader(receiver)
+    return { consumedBytes, wait }
+  }
+
+  /** Ends what is open because the session ends. */
+  abort(reason: Reason, answer: Reply | null = null): void {
+    const transaction = this.transaction
+    if (transaction === null) return
+    if (this.#receiver === null) {
+      this.#end(endingWithoutMessage(transaction, endingOf({ outcome: 'aborted', stage: stageOf(transaction), reason, reply: answer })))
+      return
+    }
+    takeMessageFacts(transaction, this.#receiver)
+    this.#receiver.drop()
+    this.#receiver = null
+    this.#end(endingOf({ outcome: 'aborted', stage: 'complete', reason, reply: answer }))
+  }
+
+  #answer(verb: string, answer: Reply): void {
+    this.#record.countVerb(verb, isRefusal(answer))
+    this.#say(replyLine(answer))
+    if (mistakes.has(answer.code)) this.#countError()
+    if (this.#record.badRecipientCount >= this.#deps.limits.badRecipientsPerSession) {
+      this.#close('too-many-errors', limit.tooManyBadRecipients())
+    }
+  }
+
+  #countError(): void {
+    this.#record.errorCount += 1
+    if (this.#record.errorCount >= this.#deps.limits.errorsPerSession) this.#close('too-many-errors', limit.tooManyErrors())
+  }
+
+  #close(reason: Reason, answer: Reply): void {
+    if (this.closing !== null) return
+    this.#record.violate(reason)
+    this.#say(replyLine(answer))
+    this.abort(reason, answer)
+    this.closing = 'gateway'
+  }
+
+  #turnAway(stage: Stage, ending: Ending): void {
+    const transaction = this.#start.transaction(this.facts)
+    this.#record.transactionCount += 1
+    if (ending.reply !== null) this.#say(replyLine(ending.reply))
+    this.#log(transaction, { ...ending, stage })
+    this.closing = 'gateway'
+  }
+
+  #helo(verb: 'EHLO' | 'HELO', argument: string): void {
+    const outcome = helo(argument)
+    if ('reply' in outcome) return this.#answer(verb, outcome.reply)
+    this.#endWithoutMessage('reset')
+    this.facts = { ...this.facts, helo: outcome.helo, isExtended: verb === 'EHLO' }
+    const verdict = this.#start.helo(this.facts)
+    if (verdict !== null) {
+      // A client that was refused at EHLO tries HELO next: both are one attempt, told by one event.
+      if (!this.#start.isRefusalLogged) {
+        this.#start.isRefusalLogged = true
+        this.#record.transactionCount += 1
+        this.#log(this.#start.transaction(this.facts), endingOfVerdict(verdict, 'helo'))
+      }
+      this.#answer(verb, verdict.reply!)
+      return this.#countError()
+    }
+    this.#record.countVerb(verb, false)
+    const { hostname, limits } = this.#deps
+    this.#say(multilineReply(250, verb === 'HELO' ? [hostname] : [hostname, ...extensions(limits.messageBytes)]))
+  }
+
+  #mail(argument: string, lineBytes: number): Reply {
+    const { limits, clock } = this.#deps
+    const startedUs = clock.monotonicUs()
+    const { networkClass } = this.facts.remote
+    const state = { hasHelo: this.#start.isGreeted, isOpen: this.transaction !== null, networkClass }
+    const outcome = mailFrom(state, argument, limits)
+    if (outcome.mail === null) return outcome.reply
+    if (this.#record.transactionCount >= limits.transactionsPerSession) {
+      this.closing = 'gateway'
+      return limit.tooManyTransactions()
+    }
+    const transaction = this.#start.transaction(this.facts)
+    this.#record.transactionCount += 1
+    this.transaction = Object.assign(transaction, outcome.mail, { commandBytes: lineBytes })
+    let answer = outcome.reply
+    if (outcome.isTooLarge) this.#end(endingOf({ outcome: 'refused', stage: 'mail', reason: 'size-limit', reply: answer }))
+    else {
+      const verdict = this.#start.lateVerdict ?? refusingVerdict(runStage(transaction, 'mail', null, clock).verdict)
+      if (verdict !== null) {
+        answer = verdict.reply!
+        this.#end(endingOfVerdict(verdict, 'mail'))
+      }
+    }
+    transaction.timings.mailUs = clock.monotonicUs() - startedUs
+    return answer
+  }
+
+  #rcpt(argument: string): Reply {
+    const { clock, limits } = this.#deps
+    const startedUs = clock.monotonicUs()
+    const transaction = this.transaction
+    const outcome = rcptTo(transaction, argument, limits)
+    if ('reply' in outcome || transaction === null) return 'reply' in outcome ? outcome.reply : unknownVerb()
+    const decision = decideRecipient(transaction.policy, this.facts.mayRelay, outcome.address)
+    const recipient: LoggedRecipient = { address: outcome.address, ...decision }
+    if (decision.outcome === 'accepted') this.#runRecipientRules(transaction, recipient)
+    transaction.recipients.push(recipient)
+    transaction.recipientOctets += recipientOctets(outcome.address)
+    addTiming(transaction.timings, 'rcptUs', clock.monotonicUs() - startedUs)
+    if (recipient.reason === 'unknown-recipient' || recipient.reason === 'relay-denied') {
+      this.#record.badRecipientCount += 1
+    }
+    return recipient.reply
+  }
+
+  #runRecipientRules(transaction: Transaction, recipient: LoggedRecipient): void {
+    const { verdict, redirectTo, copyTo } = runStage(transaction, 'rcpt', recipient.normalized, this.#deps.clock)
+    if (verdict !== null && verdict.action !== 'accept') {
+      recipient.reason = verdict.reason
+      recipient.outcome = recipientOutcomeOf[verdict.action]
+    }
+    if (verdict?.reply != null) {
+      recipient.reply = verdict.reply
+      return
+    }
+    const action = verdict?.action
+    transaction.deliveries.push({
+      recipient: envelopeRecipient(transaction, redirectTo ?? recipient.address),
+      copies: copyTo.map((address) => envelopeRecipient(transaction, address)),
+      disposition: action === 'discard' || action === 'quarantine' ? action : 'deliver',
+    })
+  }
+
+  #data(argument: string): Reply {
+    const { clock, limits, spool } = this.#deps
+    const transaction = this.transaction
+    const answer = startData(transaction, transaction === null ? 0 : acceptedRecipients(transaction).length, argument)
+    if (answer.code !== 354 || transaction === null) return answer
+    this.dataStartedMs = clock.nowMs()
+    this.#receiver = new MessageReceiver(spool.begin(transaction.id), {
+      lineEnds: this.facts.remote.networkClass === 'device' ? 'normalise' : 'strict',
+      maxBytes: limits.messageBytes,
+      headerSectionBytes: limits.headerSectionBytes,
+    })
+    return answer
+  }
+
+  #isHeaderDecidedNow(receiver: MessageReceiver): boolean {
+    const { policy, timings } = this.transaction!
+    return policy.rules.ruleset.decideHeaderRulesAt === 'header' && receiver.isHeaderComplete && timings.headerUs === null
+  }
+
+  /** A refusal before the end of data: the connection cannot go on behind it. */
+  #decideHeader(receiver: MessageReceiver): void {
+    const transaction = this.transaction!
+    takeMessageFacts(transaction, receiver)
+    const verdict = refusingVerdict(runStage(transaction, 'header', null, this.#deps.clock).verdict)
+    if (verdict === null) return
+    receiver.drop()
+    this.#receiver = null
+    this.#say(replyLine(verdict.reply!))
+    this.#end(endingOfVerdict(verdict, 'header'))
+    this.closing = 'gateway'
+  }
+
+  async #finishMessage(receiver: MessageReceiver): Promise<void> {
+    const transaction = this.transaction!
+    const { ending, accepted, isLogged } = await finishMessage(this.#deps, transaction, receiver, () => this.isRemoteGone)
+    this.#receiver = null
+    this.transaction = null
+    if (!isLogged) this.#log(transaction, ending)
+    if (ending.reply === null) return
+    this.#record.countVerb('MESSAGE', isRefusal(ending.reply))
+    this.#say(replyLine(ending.reply), accepted === null ? undefined : { transactionId: transaction.id, identity: accepted })
+  }
+
+  #rset(argument: string): void {
+    const answer = rset(argument)
+    if (!isRefusal(answer)) this.#endWithoutMessage('reset')
+    this.#answer('RSET', answer)
+  }
+
+  #endWithoutMessage(outcome: 'reset' | 'aborted'): void {
+    const transaction = this.transaction
+    if (transaction === null) return
+    this.#end(endingWithoutMessage(transaction, endingOf({ outcome, stage: stageOf(transaction) })))
+  }
+
+  #end(ending: Ending): void {
+    this.#log(this.transaction!, ending)
+    this.transaction = null
+  }
+
+  /** Not waited for: only an acceptance must be durable before it is answered. */
+  #log(transaction: Transaction, ending: Ending): void {
+    const { eventLog, clock, onFault } = this.#deps
+    this.unloggedCount += 1
+    this.logged = eventLog
+      .append(transactionEnded(transaction, ending, clock.nowMs()))
+      .catch((error: Error) => onFault(error, 'A refused transaction could not be logged'))
+      .finally(() => (this.unloggedCount -= 1))
+  }
+}
+
+/** Replies to what no working client sends; those of policy and rules are none of its mistakes. */
+const mistakes = new Set([500, 501, 502, 503, 504, 553, 555])
+
+const recipientOutcomeOf = { reject: 'refused', defer: 'deferred', discard: 'discarded', quarantine: 'quarantined' } as const
+
+function refusingVerdict(verdict: Verdict | null): Verdict | null {
+  return verdict !== null && verdict.reply !== null ? verdict : null
+}
+
+function stageOf(transaction: Transaction): Stage {
+  return transaction.recipients.length > 0 ? 'rcpt' : 'mail'
+}

@@ -1,0 +1,69 @@
+/**
+ * Runs the rules of one stage for a transaction and keeps what came out of them.
+ *
+ * Why  the attributes are built here exactly as rules/attributes.ts builds them from the logged event: a replay must
+ *      see what was seen live.
+ */
+import type { Clock } from '../../kit/clock.ts'
+import type { Attributes } from '../../rules/attributes.ts'
+import { evaluateStage, type StageResult } from '../../rules/evaluate-stage.ts'
+import { stages, type Stage } from '../../contracts/vocabulary.ts'
+import type { Timings, Transaction } from './transaction.ts'
+
+const timingOf = {
+  connect: 'connectUs',
+  helo: 'heloUs',
+  mail: 'mailUs',
+  rcpt: 'rcptUs',
+  header: 'headerUs',
+  complete: 'completeUs',
+} as const satisfies Record<Stage, keyof Timings>
+
+/** `recipient` is the normalised address that is asked for at `rcpt`, before it joins the transaction; else `null`. */
+export function runStage(transaction: Transaction, stage: Stage, recipient: string | null, clock: Clock): StageResult {
+  const startedUs = clock.monotonicUs()
+  const index = recipient === null ? null : transaction.recipients.length
+  const attributes = attributesAt(transaction, stage, recipient)
+  const result = evaluateStage(transaction.policy.rules, stage, attributes, transaction.progress, index)
+  const durationUs = clock.monotonicUs() - startedUs
+  transaction.progress = result.progress
+  if (result.evaluation.hits.length > 0) transaction.evaluations.push({ ...result.evaluation, durationUs })
+  addTiming(transaction.timings, timingOf[stage], durationUs)
+  return result
+}
+
+export function addTiming(timings: Timings, name: keyof Timings, durationUs: number): void {
+  timings[name] = (timings[name] ?? 0) + durationUs
+}
+
+function attributesAt(transaction: Transaction, stage: Stage, recipient: string | null): Attributes {
+  const { facts, message } = transaction
+  const at = stages.indexOf(stage)
+  const isMailKnown = at >= stages.indexOf('mail')
+  const isHeaderKnown = at >= stages.indexOf('header')
+  const isComplete = stage === 'complete'
+  const isAfterRcpt = at > stages.indexOf('rcpt')
+  const taken: string[] = []
+  let refusedCount = 0
+  for (const { outcome, normalized } of transaction.recipients) {
+    if (outcome === 'refused' || outcome === 'deferred') refusedCount += 1
+    else if (isAfterRcpt) taken.push(normalized)
+  }
+  return {
+    remote: facts.remote,
+    helo: stage === 'connect' ? null : facts.helo,
+    tls: isMailKnown ? facts.tls : null,
+    authUser: isMailKnown ? facts.authUser : null,
+    sender: isMailKnown ? transaction.sender : null,
+    declaredSizeBytes: isMailKnown ? transaction.declaredSizeBytes : null,
+    recipients: recipient === null ? taken : [recipient],
+    recipientCount: recipient === null ? (isAfterRcpt ? transaction.recipients.length : 0) : transaction.recipients.length + 1,
+    refusedRecipientCount: recipient === null && !isAfterRcpt ? 0 : refusedCount,
+    headers: isHeaderKnown ? message.headers : [],
+    subject: isHeaderKnown ? message.subject : null,
+    attachments: isComplete ? message.attachments : [],
+    messageBytes: isComplete ? message.messageBytes : null,
+    checks: transaction.checks,
+    loggedHeaderNames: null,
+  }
+}
