@@ -8,23 +8,30 @@
 import type { AttributeValue } from './attributes.ts'
 import { IpPrefixSet, parseIpAddress, parseIpPrefix, type IpPrefix } from './ip-prefix-set.ts'
 import type { Condition, Ruleset } from './ruleset.ts'
-import { compilePattern } from './text-pattern.ts'
+import type { PatternBank } from './pattern-bank.ts'
 
 export type Truth = boolean | null
 
 /** What a running condition reads, and where it leaves which text made it true. */
 export interface ConditionContext {
   valueOf(slot: number): AttributeValue
+  /** Numbers of the patterns of a bank that match a value of the slot, by position for several values. */
+  patternHits(bank: number, slot: number): PatternHits
   /** Attribute of the first part that made it true, and what matched; `null` for a negation. */
   matchedSlot: number | null
   matchedText: string | null
 }
+
+/** What a bank found: per value of the attribute the numbers of its patterns. */
+export type PatternHits = readonly (readonly number[])[]
 
 export type CompiledCondition = (context: ConditionContext) => Truth
 
 /** Gives attribute names their numbers, and shares what several rules use. */
 export interface ConditionScope {
   slotOf(attribute: string): number
+  /** The bank that holds the patterns of a slot, with its number. */
+  bankOf(slot: number): { number: number; bank: PatternBank }
   textSetOf(list: string | readonly string[], caseSensitive: boolean): ReadonlySet<string>
   prefixSetOf(networks: string | readonly string[]): IpPrefixSet
 }
@@ -42,7 +49,7 @@ export function compileCondition(condition: Condition, scope: ConditionScope): C
     return compileCheck(scope.slotOf(`check.${condition.check}`), results)
   }
   const slot = scope.slotOf(condition.attribute)
-  if ('matches' in condition) return compileMatches(slot, condition.matches, condition.caseSensitive ?? false)
+  if ('matches' in condition) return compileMatches(slot, condition.matches, condition.caseSensitive ?? false, scope)
   if ('equals' in condition) return compileEquals(slot, condition.equals, condition.caseSensitive ?? false)
   if ('in' in condition)
     return compileIn(
@@ -61,11 +68,10 @@ export function compileCondition(condition: Condition, scope: ConditionScope): C
 }
 
 /** Compiled sets of one rule set: a list that ten rules name is hashed once. */
-export function conditionScope(lists: Ruleset['lists'], slotOf: (attribute: string) => number): ConditionScope {
+export function listScope(lists: Ruleset['lists']): Pick<ConditionScope, 'textSetOf' | 'prefixSetOf'> {
   const textSets = new Map<string, ReadonlySet<string>>()
   const prefixSets = new Map<string, IpPrefixSet>()
   return {
-    slotOf,
     textSetOf(list, caseSensitive) {
       if (typeof list !== 'string') return textSet(list, caseSensitive)
       const entries = Object.hasOwn(lists, list) ? lists[list] : undefined
@@ -132,22 +138,26 @@ function compileLeaf(slot: number, isMatch: (value: string | number | boolean) =
   }
 }
 
-function compileMatches(slot: number, pattern: string, caseSensitive: boolean): CompiledCondition {
-  const compiled = compilePattern(pattern, caseSensitive)
+function compileMatches(
+  slot: number,
+  pattern: string,
+  caseSensitive: boolean,
+  scope: ConditionScope,
+): CompiledCondition {
+  const { number, bank } = scope.bankOf(slot)
+  const id = bank.add(pattern, caseSensitive)
   return (context) => {
     const value = context.valueOf(slot)
     if (value === undefined) return null
     if (value === null) return false
-    if (typeof value === 'string') return compiled.test(value) && matched(context, slot, firstMatch(compiled, value))
-    for (const one of value as readonly string[]) {
-      if (compiled.test(one)) return matched(context, slot, firstMatch(compiled, one))
+    const hits = context.patternHits(number, slot)
+    for (let index = 0; index < hits.length; index += 1) {
+      if (!hits[index]!.includes(id)) continue
+      const text = typeof value === 'string' ? value : (value as readonly string[])[index]!
+      return matched(context, slot, bank.matchedText(id, text))
     }
     return false
   }
-}
-
-function firstMatch(pattern: ReturnType<typeof compilePattern>, text: string): string {
-  return pattern.exec(text)?.[0] ?? ''
 }
 
 function compileEquals(slot: number, wanted: string | number | boolean, caseSensitive: boolean): CompiledCondition {

@@ -6,10 +6,11 @@
  */
 import { stages, type Stage } from '../contracts/vocabulary.ts'
 import { attributeNamed, type Attribute } from './attributes.ts'
-import { compileCondition, conditionScope, type CompiledCondition } from './compile-condition.ts'
+import { compileCondition, listScope, type CompiledCondition, type ConditionScope } from './compile-condition.ts'
 import type { Branch, Rule, Ruleset } from './ruleset.ts'
 import { rulesetHash } from './ruleset-hash.ts'
 import { marksOf } from './marks.ts'
+import { PatternBank } from './pattern-bank.ts'
 
 export type CompiledRule = {
   rule: Rule
@@ -35,6 +36,8 @@ export type CompiledRuleset = {
   stageRules: Readonly<Record<Stage, readonly CompiledRule[]>>
   /** Attributes in use, by their number in compiled conditions. */
   attributes: readonly Attribute[]
+  /** Patterns by stage and attribute; conditions know theirs by its position. */
+  banks: readonly PatternBank[]
   /** Lower-case names of the headers that rules ask for: the gateway logs these whatever else it logs. */
   headerNames: ReadonlySet<string>
 }
@@ -43,14 +46,17 @@ export type CompiledRuleset = {
 export function compileRuleset(ruleset: Ruleset): CompiledRuleset {
   const attributes: Attribute[] = []
   const slots = new Map<string, number>()
-  const scope = conditionScope(ruleset.lists, (name) => {
+  const slotOf = (name: string): number => {
     const known = slots.get(name)
     if (known !== undefined) return known
     const attribute = attributeNamed(name)
     if (attribute === null) throw new RangeError(`There is no attribute "${name}"`)
     slots.set(name, attributes.push(attribute) - 1)
     return attributes.length - 1
-  })
+  }
+  const banks: PatternBank[] = []
+  const lists = listScope(ruleset.lists)
+  const scopes = new Map(stages.map((stage) => [stage, stageScope(slotOf, banks, lists)]))
   const stageRules = Object.fromEntries(stages.map((stage) => [stage, [] as CompiledRule[]])) as Record<
     Stage,
     CompiledRule[]
@@ -60,7 +66,7 @@ export function compileRuleset(ruleset: Ruleset): CompiledRuleset {
     stageRules[rule.stage].push({
       rule,
       isShadow: rule.mode === 'shadow',
-      when: compileCondition(rule.when, scope),
+      when: compileCondition(rule.when, scopes.get(rule.stage)!),
       then: compileBranch(rule.then),
       else: rule.else === undefined ? null : compileBranch(rule.else),
     })
@@ -68,7 +74,26 @@ export function compileRuleset(ruleset: Ruleset): CompiledRuleset {
   const headerNames = attributes
     .filter((attribute) => attribute.name.startsWith('header.'))
     .map((attribute) => attribute.name.slice('header.'.length).toLowerCase())
-  return { ruleset, hash: rulesetHash(ruleset), stageRules, attributes, headerNames: new Set(headerNames) }
+  return { ruleset, hash: rulesetHash(ruleset), stageRules, attributes, banks, headerNames: new Set(headerNames) }
+}
+
+/** Banks are a stage's own, so that no pattern is run before a rule of the stage asks for it. */
+function stageScope(
+  slotOf: (name: string) => number,
+  banks: PatternBank[],
+  lists: Pick<ConditionScope, 'textSetOf' | 'prefixSetOf'>,
+): ConditionScope {
+  const numbers = new Map<number, number>()
+  return {
+    slotOf,
+    ...lists,
+    bankOf(slot) {
+      const known = numbers.get(slot)
+      const number = known ?? banks.push(new PatternBank()) - 1
+      numbers.set(slot, number)
+      return { number, bank: banks[number]! }
+    },
+  }
 }
 
 function compileBranch(branch: Branch): CompiledBranch {

@@ -137,7 +137,7 @@ function runRules(
 ): Run {
   const run: Run = { hits: [], branches: [], verdict: null, redirectTo: null, copyTo: [] }
   if (rules.length === 0) return run
-  const context = new StageContext(compiled.attributes, attributes)
+  const context = new StageContext(compiled, attributes)
   for (const rule of rules) {
     context.matchedSlot = null
     context.matchedText = null

@@ -2,34 +2,47 @@
  * What the conditions of one stage read: each attribute is taken from the transaction at most once, when first asked.
  */
 import { maxMatchedTextBytes } from '../contracts/event.ts'
-import type { Attribute, Attributes, AttributeValue } from './attributes.ts'
-import type { ConditionContext } from './compile-condition.ts'
+import type { Attributes, AttributeValue } from './attributes.ts'
+import type { ConditionContext, PatternHits } from './compile-condition.ts'
+import type { CompiledRuleset } from './compile-ruleset.ts'
 
 const unread = Symbol('unread')
 
 export class StageContext implements ConditionContext {
   matchedSlot: number | null = null
   matchedText: string | null = null
-  readonly #known: readonly Attribute[]
+  readonly #compiled: CompiledRuleset
   readonly #attributes: Attributes
   readonly #values: (AttributeValue | typeof unread)[]
+  readonly #hits: (PatternHits | undefined)[]
 
-  constructor(known: readonly Attribute[], attributes: Attributes) {
-    this.#known = known
+  constructor(compiled: CompiledRuleset, attributes: Attributes) {
+    this.#compiled = compiled
     this.#attributes = attributes
-    this.#values = Array(known.length).fill(unread)
+    this.#values = Array(compiled.attributes.length).fill(unread)
+    this.#hits = Array(compiled.banks.length)
   }
 
   valueOf(slot: number): AttributeValue {
     const known = this.#values[slot]!
     if (known !== unread) return known
-    const value = this.#known[slot]!.read(this.#attributes)
+    const value = this.#compiled.attributes[slot]!.read(this.#attributes)
     this.#values[slot] = value
     return value
   }
 
+  patternHits(bank: number, slot: number): PatternHits {
+    const known = this.#hits[bank]
+    if (known !== undefined) return known
+    const value = this.valueOf(slot)
+    const texts = typeof value === 'string' ? [value] : Array.isArray(value) ? (value as readonly string[]) : []
+    const hits = texts.map((text) => this.#compiled.banks[bank]!.matches(text))
+    this.#hits[bank] = hits
+    return hits
+  }
+
   get matchedAttribute(): string | null {
-    return this.matchedSlot === null ? null : this.#known[this.matchedSlot]!.name
+    return this.matchedSlot === null ? null : this.#compiled.attributes[this.matchedSlot]!.name
   }
 
   get cutMatchedText(): string | null {

@@ -1,0 +1,182 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import * as generated from '../../test/generated-rules.ts'
+import { judgeLive, type Mail } from '../../test/live-transaction.ts'
+import { attributesOf } from './attributes.ts'
+import { compileRuleset, type CompiledRuleset } from './compile-ruleset.ts'
+import { replayTransaction } from './replay-transaction.ts'
+import { rulesetOf } from './ruleset-faults.ts'
+
+const any = { attribute: 'remote.ip', exists: true }
+
+function compiled(draft: { markAt?: number; rejectAt?: number; rules: object[] }): CompiledRuleset {
+  const rules = draft.rules.map((rule, index) => ({ id: `rule-${index}`, when: any, ...rule }))
+  const result = rulesetOf({ ...draft, rules })
+  if ('faults' in result) throw new Error(JSON.stringify(result.faults))
+  return compileRuleset(result.ruleset)
+}
+
+const none = compiled({ rules: [] })
+const reject = { reject: { text: 'No' } }
+
+describe('replaying the rule set that judged', () => {
+  it('gives no difference for any rules and any mail', () => {
+    fc.assert(
+      fc.property(generated.ruleset(), fc.array(generated.mail, { minLength: 1, maxLength: 5 }), (ruleset, mails) => {
+        const rules = compileRuleset(ruleset)
+        for (const mail of mails) {
+          const event = judgeLive(mail, rules)
+          const replay = replayTransaction(event, rules)
+          expect(replay).toMatchObject({
+            difference: 'same',
+            newlyRefusedRecipients: [],
+            newlyAcceptedRecipients: [],
+          })
+          expect(replay.after.outcome).toBe(event.outcome)
+          expect(replay.after.decidingRuleId).toBe(event.decidingRuleId)
+        }
+      }),
+      { numRuns: 600 },
+    )
+  })
+
+  it('gives no difference either when it is compiled anew and the old one is known', () => {
+    fc.assert(
+      fc.property(generated.ruleset(), generated.mail, (ruleset, mail) => {
+        const [live, again] = [compileRuleset(ruleset), compileRuleset(structuredClone(ruleset))]
+        expect(replayTransaction(judgeLive(mail, live), again, live).difference).toBe('same')
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('gives no difference for what the gateway refused without rules', () => {
+    const rules = compiled({ rules: [{ stage: 'connect', then: reject }] })
+    expect(replayTransaction(judgeLive({ isSessionRefusedByGateway: true }, rules), rules).difference).toBe('same')
+  })
+})
+
+describe('replaying another rule set', () => {
+  it('agrees with judging the same mail live, wherever it is decidable', () => {
+    fc.assert(
+      fc.property(generated.ruleset(), generated.ruleset(), generated.mail, (old, draft, mail) => {
+        // What was broken off, or never sent because of old rules, cannot be compared with a whole mail.
+        const whole = { ...mail, abortAfter: null }
+        const [before, after] = [compileRuleset(old), compileRuleset(draft)]
+        const event = judgeLive(whole, before)
+        const replay = replayTransaction(event, after)
+        if (replay.difference === 'not-decidable') return
+        const live = judgeLive(whole, after)
+        expect(replay.after.outcome).toBe(live.outcome)
+        expect(replay.after.progress.marks).toEqual(live.marks)
+        expect(replay.after.recipientOutcomes.slice(0, live.recipients.length)).toEqual(
+          live.recipients.length === 0
+            ? replay.after.recipientOutcomes.slice(0, 0)
+            : live.recipients.map((one) => one.outcome),
+        )
+      }),
+      { numRuns: 600 },
+    )
+  })
+
+  const heavy = compiled({ markAt: 5, rejectAt: 8, rules: [{ stage: 'complete', then: { weight: 9 } }] })
+  const medium = compiled({ markAt: 5, rejectAt: 8, rules: [{ stage: 'complete', then: { weight: 6 } }] })
+  const light = compiled({ markAt: 5, rejectAt: 8, rules: [{ stage: 'complete', then: { weight: 1 } }] })
+  const atMail = compiled({ rules: [{ stage: 'mail', then: reject }] })
+  const ann = { stage: 'rcpt', when: { attribute: 'recipient', matches: '^ann' } }
+  const withoutAnn = compiled({ rules: [{ ...ann, then: reject }] })
+  const withoutAll = compiled({ rules: [{ stage: 'rcpt', then: reject }] })
+  const annDiscarded = compiled({ rules: [{ ...ann, then: { discard: true } }] })
+  const two: Mail = { recipients: ['ann@corp.test', 'bo@corp.test'] }
+
+  it.each([
+    ['newly-refused', 'accepted, now too heavy', light, heavy, {}],
+    ['newly-accepted', 'was too heavy', heavy, light, {}],
+    ['mark-or-weight-changed', 'heavy enough to be marked', light, medium, {}],
+    ['mark-or-weight-changed', 'another weight', none, light, {}],
+    ['newly-refused', 'refused at mail now', none, atMail, {}],
+    ['not-decidable', 'refused at mail then, so nothing more was sent', atMail, none, {}],
+    ['not-decidable', 'no recipient was left, so no message was sent', withoutAll, none, two],
+    ['newly-accepted', 'one recipient of two was refused, the message is known', withoutAnn, none, two],
+    ['newly-refused', 'one recipient of two is refused now', none, withoutAnn, two],
+    ['newly-refused', 'every recipient is refused now', none, withoutAll, two],
+    ['ending-changed', 'one recipient of two is discarded now', none, annDiscarded, two],
+    ['same', 'refused then and now', atMail, atMail, {}],
+    [
+      'same',
+      'refused at mail then, and at rcpt by nobody who would be asked',
+      atMail,
+      compiled({ rules: [{ stage: 'helo', then: reject }] }),
+      {},
+    ],
+    [
+      'ending-changed',
+      'deferred in place of refused',
+      heavy,
+      compiled({ rules: [{ stage: 'mail', then: { defer: { text: 'Later' } } }] }),
+      {},
+    ],
+    [
+      'ending-changed',
+      'quarantined in place of delivered',
+      none,
+      compiled({ rules: [{ stage: 'complete', then: { quarantine: true } }] }),
+      {},
+    ],
+    ['same', 'unknown recipients stay unknown', none, none, { recipients: ['!gone@corp.test'] }],
+    ['same', 'broken off stays broken off', none, heavy, { abortAfter: 'header' }],
+  ] as const)('%s: %s', (difference, _why, before, after, mail) => {
+    expect(replayTransaction(judgeLive(mail as Mail, before), after).difference).toBe(difference)
+  })
+
+  it('names the recipients that change sides', () => {
+    expect(replayTransaction(judgeLive(two, none), withoutAnn).newlyRefusedRecipients).toEqual([0])
+    expect(replayTransaction(judgeLive(two, withoutAnn), none).newlyAcceptedRecipients).toEqual([0])
+  })
+
+  it('names the stage that was never reached where it cannot decide', () => {
+    expect(replayTransaction(judgeLive({}, atMail), none).after).toMatchObject({ outcome: null, stage: 'rcpt' })
+  })
+
+  it('cannot decide by a header or a check of which the log tells nothing', () => {
+    const bySignature = compiled({
+      rules: [{ stage: 'header', when: { attribute: 'header.DKIM-Signature', exists: false }, then: { weight: 9 } }],
+    })
+    const byCheck = compiled({ rules: [{ stage: 'mail', when: { check: 'spf', is: 'fail' }, then: { weight: 9 } }] })
+    const byMailer = compiled({
+      rules: [{ stage: 'header', when: { attribute: 'header.X-Mailer', exists: false }, then: { weight: 9 } }],
+    })
+    expect(replayTransaction(judgeLive({}, none), bySignature, none).difference).toBe('not-decidable')
+    expect(replayTransaction(judgeLive({}, none), byCheck, none).difference).toBe('not-decidable')
+    expect(replayTransaction(judgeLive({}, none), byMailer, none).difference).toBe('mark-or-weight-changed')
+    expect(replayTransaction({ ...judgeLive({}, none), truncated: ['headers'] }, byMailer, none).difference).toBe(
+      'not-decidable',
+    )
+  })
+})
+
+describe('attributes of a logged event', () => {
+  it('never hold at a stage what came later', () => {
+    fc.assert(
+      fc.property(generated.mail, (mail) => {
+        const event = judgeLive({ ...mail, abortAfter: null, tls: 'TLSv1.3', authUser: 'ann' }, none)
+        expect(attributesOf(event, 'connect', null)).toMatchObject({ helo: null, sender: null, checks: [] })
+        expect(attributesOf(event, 'helo', null)).toMatchObject({
+          tls: null,
+          authUser: null,
+          sender: null,
+          declaredSizeBytes: null,
+        })
+        expect(attributesOf(event, 'mail', null)).toMatchObject({ recipients: [], recipientCount: 0 })
+        expect(attributesOf(event, 'rcpt', 0)).toMatchObject({
+          recipientCount: 1,
+          refusedRecipientCount: 0,
+          headers: [],
+          subject: null,
+        })
+        expect(attributesOf(event, 'header', null)).toMatchObject({ attachments: [], messageBytes: null })
+      }),
+      { numRuns: 50 },
+    )
+  })
+})
