@@ -1,4 +1,5 @@
 /** What `tollgate up` prints when all of it runs. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../kit/config.ts'
 import type { FirstLogin } from './prepare-database.ts'
@@ -36,8 +37,9 @@ export function nextSteps({ httpUrl, smtpAddresses, login, isDemo, config }: Nex
   return `${lines.join('\n')}\n`
 }
 
+/** The password is shown once; later its file tells it, as long as nobody has removed that. */
 function loginText(login: FirstLogin | null, config: Config): string {
   const file = join(config.data, 'first-login.txt')
-  if (login === null) return 'as before'
-  return `${login.name} / ${login.password}   (also in ${file})`
+  if (login !== null) return `${login.name} / ${login.password}   (kept in ${file})`
+  return existsSync(file) ? `as before; the first one stands in ${file}` : 'as before'
 }

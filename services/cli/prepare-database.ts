@@ -19,7 +19,7 @@ import { readDirectory } from './read-directory.ts'
 
 export type FirstLogin = { name: string; password: string }
 
-/** `config.database` is the URL. Returns the login made at the first start, while its file is kept, else `null`. */
+/** `config.database` is the URL. Returns the login if it was made now, else `null`. */
 export async function prepareDatabase(config: Config, isDemo: boolean, log: Logger): Promise<FirstLogin | null> {
   const applied = await migrate(config.database)
   if (applied.length > 0) log.info(`the database schema is set up (${applied.length} migrations)`)
@@ -56,17 +56,11 @@ async function ensureFirstLogin(database: Database, config: Config): Promise<Fir
     .where('tenant_id', '=', config.tenant)
     .limit(1)
     .executeTakeFirst()
-  if (user !== undefined) return storedLogin(file)
+  if (user !== undefined) return null
   const login = { name: 'admin', password: readablePassword() }
   await createUser(database, config.tenant, { ...login, role: 'admin', clientId: null })
   writeFileSync(file, `name: ${login.name}\npassword: ${login.password}\n`, { mode: 0o600 })
   return login
-}
-
-function storedLogin(file: string): FirstLogin | null {
-  if (!existsSync(file)) return null
-  const match = /^name: (.+)\npassword: (.+)\n$/.exec(readFileSync(file, 'utf8'))
-  return match === null ? null : { name: match[1]!, password: match[2]! }
 }
 
 /** 16 letters and digits that cannot be taken for one another: 78 bits. */

@@ -1,5 +1,7 @@
 /** `tollgate up [--demo]`: settles whose configuration holds, then grows the tree. */
-import { demoConfig, demoFolder } from '../demo/demo-config.ts'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { demoConfig, demoFolder, demoMark } from '../demo/demo-config.ts'
 import type { Config } from '../kit/config.ts'
 import { openOperatorLog } from '../kit/operator-log.ts'
 import { RoleFailed } from '../kit/supervisor.ts'
@@ -8,7 +10,10 @@ import { UsageError, WorldFailure } from './outcome.ts'
 import { up } from './up.ts'
 
 export async function startUp(configured: Config, isDemo: boolean): Promise<void> {
-  if (isDemo) await makeDemoDatabase(configured.database)
+  if (isDemo) {
+    takeDemoFolder(demoFolder(process.env))
+    await makeDemoDatabase(configured.database)
+  }
   const config = isDemo ? demoConfig(configured, demoFolder(process.env), demoDatabase(configured.database)) : configured
   const log = openOperatorLog('tollgate')
   try {
@@ -18,4 +23,14 @@ export async function startUp(configured: Config, isDemo: boolean): Promise<void
     if (error.exitCode === 2) throw new UsageError(error.message)
     throw new WorldFailure(error.message, { cause: error })
   }
+}
+
+function takeDemoFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  const mark = join(folder, demoMark)
+  if (existsSync(mark)) return
+  if (readdirSync(folder).length > 0) {
+    throw new UsageError(`${folder} holds something else than a demo, so the demo does not use it: set TOLLGATE_DEMO_DATA to another folder.`)
+  }
+  writeFileSync(mark, 'This folder belongs to the demo: `tollgate demo clear` removes it.\n')
 }

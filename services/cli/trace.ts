@@ -62,8 +62,7 @@ async function* pages(opened: CommandDatabase, query: TraceQuery, timeZone: stri
 /** The query with the place underlined, and what is wrong there. */
 function faultLines(query: string, fault: TraceFault): string[] {
   const length = Math.max(1, fault.upto - fault.from)
-  const suggestion = fault.suggestion === undefined ? '' : ` Perhaps ${fault.suggestion} was meant.`
-  return [query, `${' '.repeat(fault.from)}${'^'.repeat(length)}`, `${fault.message}.${suggestion}`]
+  return [query, `${' '.repeat(fault.from)}${'^'.repeat(length)}`, `${fault.message.replace(/\.$/, '')}.`]
 }
 
 function messageTable(rows: readonly MessageRow[], timeZone: string, hasHead: boolean): string {

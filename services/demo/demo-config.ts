@@ -15,6 +15,9 @@ export function demoFolder(environment: NodeJS.ProcessEnv): string {
   return resolve(named === undefined || named === '' ? 'demo-data' : named)
 }
 
+/** Written into the folder that the demo makes, so that it takes and removes no folder of somebody else's. */
+export const demoMark = 'tollgate-demo'
+
 /** What the demo takes from the given configuration is where to listen; all else is its own. */
 export function demoConfig(config: Config, folder: string, database: string): Config {
   return {

@@ -60,7 +60,12 @@ const nuisance = (random: SeededRandom): Pick<SessionPlan, 'origin' | 'remoteIp'
   return { ...remote, helo: random.pick([remote.remoteIp, `host${random.whole(10, 99)}`, `pool-${random.whole(1, 254)}.dsl.example`]) }
 }
 
-const mailboxOf = (name: string) => name.normalize('NFD').replace(/[^A-Za-z ]/g, '').toLowerCase().replace(' ', '.')
+const mailboxes = new Map<string, string>(cast.people.map((name) => [name, localPartOf(name)]))
+const mailboxOf = (name: string): string => mailboxes.get(name)!
+
+function localPartOf(name: string): string {
+  return name.normalize('NFD').replace(/[^A-Za-z ]/g, '').toLowerCase().replace(' ', '.')
+}
 
 function letterScene(random: SeededRandom, planner: MailPlanner, atMs: number): SessionPlan {
   const name = random.pick(cast.people)

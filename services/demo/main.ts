@@ -25,7 +25,7 @@ export type DemoOptions = { config: Config; log: Logger; sinkPort: number }
 export type RunningDemo = { details: { sinkPort: number }; stop(): Promise<void> }
 
 const seed = 'tollgate'
-const historySessions = 26_000
+const historySessions = 23_000
 const sessionsPerSecond = 1.5
 
 export async function startDemo({ config, log, sinkPort }: DemoOptions): Promise<RunningDemo> {
