@@ -7,6 +7,8 @@ export type PathFault = {
   remedy?: string
   /** Where in the text at the path, in UTF-16 units from its start. */
   offset?: number
+  /** The key is at fault, not what stands behind it. */
+  isKey?: true
 }
 
 export class FaultList {
@@ -24,7 +26,13 @@ export class FaultList {
   addUnknownKeys(path: Path, value: Record<string, unknown>, known: readonly string[]): void {
     for (const key of Object.keys(value)) {
       if (known.includes(key)) continue
-      this.add([...path, key], `There is no "${key}" here, but ${known.join(', ')}`, nearest(key, known))
+      const remedy = nearest(key, known)
+      this.all.push({
+        path: [...path, key],
+        message: `There is no "${key}" here, but ${known.join(', ')}`,
+        ...(remedy === undefined ? {} : { remedy }),
+        isKey: true,
+      })
     }
   }
 

@@ -4,8 +4,8 @@
  * Leaves  what a rule set must be to ruleset-faults.ts.
  * Why     JSON is read as YAML too, so that both have positions; a file named .json is held to JSON first.
  */
-import { isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
-import { pathText, type Path } from './fault-list.ts'
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
+import { pathText, type Path, type PathFault } from './fault-list.ts'
 import type { Ruleset } from './ruleset.ts'
 import { rulesetOf } from './ruleset-faults.ts'
 
@@ -48,7 +48,7 @@ export function parseRuleset(text: string, fileName: string): { ruleset: Ruleset
   return {
     faults: result.faults
       .map((fault) => ({
-        offset: offsetOf(document, fault.path, fault.offset ?? 0),
+        offset: offsetOf(document, fault),
         path: pathText(fault.path),
         message: fault.message,
         ...(fault.remedy === undefined ? {} : { remedy: fault.remedy }),
@@ -58,8 +58,12 @@ export function parseRuleset(text: string, fileName: string): { ruleset: Ruleset
   }
 }
 
-/** Where the value of a path begins, or the nearest part of it that the text holds. */
-function offsetOf(document: Document, path: Path, within: number): number {
+/** Where the value of a path begins, or its key, or the nearest part of it that the text holds. */
+function offsetOf(document: Document, { path, offset: within = 0, isKey }: PathFault): number {
+  if (isKey) {
+    const key = keyOffset(document, path)
+    if (key !== null) return key
+  }
   for (let length = path.length; length > 0; length -= 1) {
     const node = document.getIn(path.slice(0, length), true)
     if (!isNode(node) || node.range == null) continue
@@ -69,6 +73,13 @@ function offsetOf(document: Document, path: Path, within: number): number {
     return Math.min(node.range[0] + shift, node.range[1])
   }
   return isNode(document.contents) && document.contents.range != null ? document.contents.range[0] : 0
+}
+
+function keyOffset(document: Document, path: Path): number | null {
+  const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true)
+  if (!isMap(parent)) return null
+  const pair = parent.items.find(({ key }) => isScalar(key) && String(key.value) === path.at(-1))
+  return isNode(pair?.key) && pair.key.range != null ? pair.key.range[0] : null
 }
 
 function jsonFault(text: string): string | null {
