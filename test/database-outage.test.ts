@@ -39,7 +39,7 @@ it.skipIf(missing !== undefined)(
       await during
       await load(20, 'down@source.test')
       await until('the sink has every message while Postgres is down', async () => (await sink.messages()).length === 440)
-      expect((await fetch(`${product.httpUrl}/api/v1/session`)).status).toBe(503)
+      expect((await fetch(`${product.httpUrl}/readyz`)).status).toBe(503)
 
       postgres = await startEmbeddedPostgres(options)
       const api = await loginOnceItAnswers(product.login)
