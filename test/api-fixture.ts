@@ -155,6 +155,8 @@ export function plainMessage(log: LogBuilder, change: Partial<EventBody<Transact
     messageBytes: 1_000,
     dataBytes: 1_000,
     declaredSizeBytes: null,
+    helo: 'mx.partner.test',
+    authUser: null,
     evaluations: [],
     checks: [],
     weight: 0,

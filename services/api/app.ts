@@ -8,7 +8,7 @@
 import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyBaseLogger } from 'fastify'
+import fastify, { LogController, type FastifyBaseLogger } from 'fastify'
 import type { Logger } from '../kit/operator-log.ts'
 import { addRouteAccess, type RouteListEntry } from './access/route-access.ts'
 import type { ApiContext, ApiServer } from './api-server.ts'
@@ -30,7 +30,7 @@ export type ApiApp = { server: ApiServer; routes: RouteListEntry[] }
 export async function buildApp(context: ApiContext, options: { log: Logger; webFolder: string }): Promise<ApiApp> {
   const server: ApiServer = fastify({
     loggerInstance: options.log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     // Behind a proxy on this machine the address of the browser and its https come in headers.
     trustProxy: 'loopback',
     bodyLimit: 1_048_576,

@@ -54,7 +54,7 @@ export const traceWordLists: Record<'verdict' | 'stage' | 'reason' | 'has', read
 export function nearestWord(word: string, known: readonly string[]): string | null {
   const lower = word.toLowerCase()
   let nearest: string | null = null
-  let least = Math.max(2, Math.floor(lower.length / 3)) + 1
+  let least = Math.max(1, Math.floor(lower.length / 3)) + 1
   for (const candidate of known) {
     if (lower.length >= 3 && candidate.startsWith(lower)) return candidate
     const distance = editDistance(lower, candidate)

@@ -22,7 +22,7 @@ export function traceQueryText(query: TraceQuery): string {
 function termText(term: TraceTerm): string {
   switch (term.kind) {
     case 'word':
-      return term.pattern.isQuoted || isMistakable(term.pattern.text) ? quoted(term.pattern.text) : term.pattern.text
+      return patternText(term.pattern)
     case 'pattern':
       return `${term.key}:${patternText(term.pattern)}`
     case 'id':
@@ -47,11 +47,6 @@ export function tracePatternText(key: Extract<TraceTerm, { kind: 'pattern' }>['k
 
 function patternText(pattern: TextPattern): string {
   return pattern.isQuoted ? quoted(pattern.text) : pattern.text
-}
-
-/** An operator that was taken as a word, as in `-OR`. */
-function isMistakable(text: string): boolean {
-  return text === 'OR' || text === 'AND'
 }
 
 function quoted(text: string): string {

@@ -115,7 +115,7 @@ function readOne(reader: Reader, depth: number): TraceQuery | null {
   if (text[from] === '-') {
     reader.at += 1
     const next = text[reader.at]
-    if (next === undefined || isSpace(next) || next === ')') {
+    if (next === undefined || isSpace(next) || next === ')' || operatorAt(reader, 'OR') || operatorAt(reader, 'AND')) {
       fault(reader, from, from + 1, 'A minus needs the term that it excludes right after it')
       return null
     }

@@ -33,11 +33,11 @@ type StoredRow = {
 export async function messageRows(database: Database, page: RawBuilder<unknown>, scope: TraceScope): Promise<MessageRow[]> {
   const { rows } = await sql<StoredRow>`
     with page as materialized (${page})
-    select t.transaction_id as "transactionId", t.ended_at as "endedAt", t.outcome, t.stage, t.reason,
-      t.deciding_rule_id as "decidingRuleId", t.sender, seen.recipients,
+    select t.transaction_id as "transactionId", t.ended_at as "endedAt", t.outcome, t.stage, seen.reason,
+      seen.deciding_rule_id as "decidingRuleId", t.sender, seen.recipients,
       seen.recipient_count as "recipientCount", seen.accepted_count as "acceptedCount",
       t.subject, host(t.remote_ip) as "remoteIp", t.message_bytes as "messageBytes", t.declared_bytes as "declaredBytes",
-      t.weight_milli as "weightMilli", t.reply_code as "replyCode", t.reply_text as "replyText",
+      t.weight_milli as "weightMilli", seen.reply_code as "replyCode", seen.reply_text as "replyText",
       case when not (${isQueueable}) then null
         when seen.delivered_count >= seen.accepted_count then 'delivered'
         when seen.delivered_count > 0 then 'partly'
@@ -58,6 +58,7 @@ const firstRecipients = (test: RawBuilder<boolean>) => sql`coalesce((
 
 const wholeMessage = sql`
   select ${firstRecipients(sql<boolean>`true`)} as recipients, t.recipient_count, t.accepted_count,
+    t.reason, t.deciding_rule_id, t.reply_code, t.reply_text,
     coalesce(
       (select max(f.delivered_count) from message_finished f
        where f.tenant_id = t.tenant_id and f.transaction_id = t.transaction_id and f.id_time = t.id_time),
@@ -65,9 +66,16 @@ const wholeMessage = sql`
        where d.tenant_id = t.tenant_id and d.transaction_id = t.transaction_id and d.id_time = t.id_time), 0) as delivered_count,
     ${isFinished()} as is_over`
 
-/** Counts only of the recipients that the scope holds. */
+/**
+ * Counts only of the recipients that the scope holds. What ended at RCPT ended with the reply to one recipient, which
+ * may be somebody else's: then the own one's reply and reason stand here.
+ */
 const ownPart = (scope: TraceScope) => sql`
   select ${firstRecipients(isInScope(scope))} as recipients,
+    case when t.stage = 'rcpt' then (array_agg(r.reason order by r.position desc))[1] else t.reason end as reason,
+    case when t.stage = 'rcpt' then null else t.deciding_rule_id end as deciding_rule_id,
+    case when t.stage = 'rcpt' then (array_agg(r.reply_code order by r.position desc))[1] else t.reply_code end as reply_code,
+    case when t.stage = 'rcpt' then null else t.reply_text end as reply_text,
     count(*)::integer as recipient_count,
     count(*) filter (where r.outcome not in ('refused', 'deferred'))::integer as accepted_count,
     count(*) filter (where ${wasTried(['delivered'])})::integer as delivered_count,

@@ -1,5 +1,5 @@
 /** The part of a message that belongs to some of its recipients: what a client may see of it. */
-import type { DeliveryAttempted, MessageFinished, TransactionEnded } from '../../contracts/event.ts'
+import type { DeliveryAttempted, LoggedRecipient, MessageFinished, TransactionEnded } from '../../contracts/event.ts'
 
 /** Headers that name recipients whom the message itself hides from each other. */
 const hidingHeaders = new Set(['bcc', 'resent-bcc', 'delivered-to', 'x-original-to', 'envelope-to', 'apparently-to', 'x-envelope-to'])
@@ -7,9 +7,12 @@ const hidingHeaders = new Set(['bcc', 'resent-bcc', 'delivered-to', 'x-original-
 /** `positions` in `event.recipients`, ascending. */
 export function ownEvent(event: TransactionEnded, positions: number[]): TransactionEnded {
   const newPosition = new Map(positions.map((position, index) => [position, index]))
+  const recipients = positions.flatMap((position) => event.recipients[position] ?? [])
   return {
     ...event,
-    recipients: positions.flatMap((position) => event.recipients[position] ?? []),
+    ...(event.stage === 'rcpt' && recipients.length < event.recipients.length ? ownEnd(recipients) : {}),
+    recipients,
+    checks: event.checks.filter((check) => check.stage !== 'rcpt'),
     headers: event.headers.filter((header) => !hidingHeaders.has(header.name.toLowerCase())),
     evaluations: event.evaluations.flatMap((evaluation) => {
       if (evaluation.recipient === null) return [evaluation]
@@ -17,6 +20,12 @@ export function ownEvent(event: TransactionEnded, positions: number[]): Transact
       return recipient === undefined ? [] : [{ ...evaluation, recipient }]
     }),
   }
+}
+
+/** What ended at RCPT ended with the reply to one recipient, which may name it: here it ends with the own one's. */
+function ownEnd(recipients: LoggedRecipient[]): Pick<TransactionEnded, 'reply' | 'reason' | 'decidingRuleId'> {
+  const last = recipients.at(-1)
+  return { reply: last?.reply ?? null, reason: last?.reason ?? null, decidingRuleId: null }
 }
 
 /** Attempts for the event's own recipients, and of each attempt only theirs. */

@@ -155,7 +155,8 @@ function wordsCondition(key: Extract<TraceTerm, { kind: 'words' }>['key'], words
       return filter(sql<boolean>`t.stage = any(${words}::text[])`)
     case 'reason':
       return anyOf(
-        filter(sql<boolean>`t.reason = any(${words}::text[])`),
+        // What ended at RCPT ended for the reason of some recipient, perhaps somebody else's.
+        filter(sql<boolean>`(t.reason = any(${words}::text[])${terms.scope.clientId === null ? sql`` : sql` and t.stage <> 'rcpt'`})`),
         filter(recipientExists(sql<boolean>`r.reason = any(${words}::text[])`, terms)),
       )
     case 'country':
@@ -163,7 +164,7 @@ function wordsCondition(key: Extract<TraceTerm, { kind: 'words' }>['key'], words
     case 'rule':
       return indexed(ruleExists(words, terms))
     case 'client':
-      return anyOf(...words.flatMap((word) => payerParts(word === 'house' ? null : word)))
+      return payerCondition(words, terms.scope)
     case 'has':
       return anyOf(...words.map((word) => filter(hasCondition(word, terms.scope))))
   }
@@ -172,6 +173,13 @@ function wordsCondition(key: Extract<TraceTerm, { kind: 'words' }>['key'], words
 /** The scope as a condition; `null` for the whole tenant. */
 export function scopeCondition(scope: TraceScope): TraceCondition | null {
   return scope.clientId === null ? null : anyOf(...payerParts(scope.clientId))
+}
+
+/** A client may ask for itself alone: that somebody else pays too is not told. */
+function payerCondition(words: string[], scope: TraceScope): TraceCondition {
+  const allowed = scope.clientId === null ? words : words.filter((word) => word === scope.clientId)
+  if (allowed.length === 0) return filter(sql<boolean>`false`)
+  return anyOf(...allowed.flatMap((word) => payerParts(word === 'house' ? null : word)))
 }
 
 function payerParts(clientId: string | null): TraceCondition[] {
