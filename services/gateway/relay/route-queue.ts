@@ -152,7 +152,8 @@ export class RouteQueue implements ConnectionHost {
       this.#probe?.cancel()
       this.#probe = null
     }
-    this.#openConnections()
+    // After this connection took its first job: what is left then is for another one.
+    queueMicrotask(() => this.#openConnections())
   }
 
   nextJob(dialog: NextHopDialog): Promise<DeliveryJob | null> {

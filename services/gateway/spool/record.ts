@@ -130,8 +130,18 @@ export function readRecord(octets: Buffer, offset: number): { record: SpoolRecor
   if (bodyBytes < bodyPrefixBytes || bodyBytes > maxBodyBytes || octets.length - bodyOffset < bodyBytes) return null
   const body = octets.subarray(bodyOffset, bodyOffset + bodyBytes)
   if (crc32(body) !== octets.readUInt32BE(offset + 4)) return null
-  const record = decodedBody(body)
+  const record = decodedOrNull(body)
   return record === null ? null : { record, endOffset: bodyOffset + bodyBytes }
+}
+
+/** A right checksum over something that we did not write, e.g. of a later version: no record for us. */
+function decodedOrNull(body: Buffer): SpoolRecord | null {
+  try {
+    return decodedBody(body)
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof RangeError) return null
+    throw error
+  }
 }
 
 function decodedBody(body: Buffer): SpoolRecord | null {
