@@ -2,6 +2,7 @@
  * Lines on their way into the database: what one database transaction loads.
  *
  * Owns    decoding the lines as they come, and how much a batch holds.
+ * Limits  two batches live at a time, one filled and one loaded: their buffers are used in turn.
  * Why     the rows are encoded here, while the batch before is being loaded: then the server never waits for us.
  */
 import type { SegmentOpened } from '../contracts/event.ts'
@@ -47,12 +48,14 @@ export class BatchBuilder {
   #isOneSegment: boolean
   #sizeBytes = 0
   #batch: Batch
+  #otherRows: CopyRows
 
   constructor(options: BatchBuilderOptions) {
     this.#options = options
     this.#header = options.header
     this.#isOneSegment = options.header !== null
-    this.#batch = this.#empty()
+    this.#batch = this.#emptyWith(new CopyRows(options.tenantId, options.recipientIds))
+    this.#otherRows = new CopyRows(options.tenantId, options.recipientIds)
   }
 
   get isEmpty(): boolean {
@@ -87,21 +90,25 @@ export class BatchBuilder {
     this.#batch.rejected.push(line)
   }
 
-  /** The batch so far; `completeBytes`: everything in the file before it is in this batch or an earlier one. */
+  /**
+   * The batch so far; the one taken before must be loaded, for its rows are written over from now on.
+   * `completeBytes`: everything in the file before it is in this batch or an earlier one.
+   */
   take(completeBytes: number): Batch {
     const batch = this.#batch
     if (this.#isOneSegment && this.#header !== null) {
       const { node, boot, segment, previousSeq } = this.#header
       batch.position = { node, boot, segment, previousSeq, positionBytes: completeBytes }
     }
-    this.#batch = this.#empty()
+    this.#otherRows.clear()
+    this.#batch = this.#emptyWith(this.#otherRows)
+    this.#otherRows = batch.rows
     this.#sizeBytes = 0
     return batch
   }
 
-  #empty(): Batch {
-    const { tenantId, recipientIds, fileName } = this.#options
-    return { lines: [], rejected: [], rows: new CopyRows(tenantId, recipientIds), position: null, fileName }
+  #emptyWith(rows: CopyRows): Batch {
+    return { lines: [], rejected: [], rows, position: null, fileName: this.#options.fileName }
   }
 }
 

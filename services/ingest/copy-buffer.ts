@@ -1,7 +1,7 @@
 /**
  * Rows in the binary format of Postgres' COPY, written straight into one growing buffer.
  *
- * Limits  a value that its column cannot hold throws RowFault; the caller takes back the row with `rewind`.
+ * Limits  a value that its column cannot hold throws RowFault; the caller takes back its rows with `rewind`.
  * Why     binary: the server parses no text, and the JSON of an event goes in as the octets of its line.
  */
 
@@ -18,6 +18,8 @@ export class CopyBuffer {
   #bytes: Buffer
   #length = signature.length
   #rowCount = 0
+  #markedLength = 0
+  #markedRowCount = 0
 
   constructor(capacityBytes = 65_536) {
     this.#bytes = Buffer.allocUnsafe(capacityBytes)
@@ -28,14 +30,26 @@ export class CopyBuffer {
     return this.#rowCount
   }
 
-  /** Where the next value is written; what `rewind` and `patchInt8` take. */
+  /** Where the next value is written; what `patchInt8` takes. */
   get offset(): number {
     return this.#length
   }
 
-  rewind(offset: number, rowCount: number): void {
-    this.#length = offset
-    this.#rowCount = rowCount
+  /** Remembers this point for `rewind`. */
+  mark(): void {
+    this.#markedLength = this.#length
+    this.#markedRowCount = this.#rowCount
+  }
+
+  /** Takes back the rows since `mark`. */
+  rewind(): void {
+    this.#length = this.#markedLength
+    this.#rowCount = this.#markedRowCount
+  }
+
+  clear(): void {
+    this.#length = signature.length
+    this.#rowCount = 0
   }
 
   /** The stream for COPY … FROM STDIN; valid until the next row. */

@@ -45,18 +45,32 @@ export class CopyRows {
   readonly tables: Record<CopiedTable, CopyBuffer>
   #tenantOctets: Buffer
   #recipientIds: RecipientIds
-  #batchIdOffsets: { table: CopyBuffer; offset: number }[] = []
+  #all: readonly CopyBuffer[]
+  #recipients: CopyBuffer
+  /** Where the batch id is to be written: in mail_transaction, and in transaction_recipient. */
+  #transactionPatches: number[] = []
+  #recipientPatches: number[] = []
 
   constructor(tenantId: string, recipientIds: RecipientIds) {
     this.#tenantOctets = Buffer.from(tenantId)
     this.#recipientIds = recipientIds
     this.tables = Object.fromEntries(Object.keys(copiedTables).map((table) => [table, new CopyBuffer()])) as Record<CopiedTable, CopyBuffer>
+    this.#all = Object.values(this.tables)
+    this.#recipients = this.tables.transaction_recipient
+  }
+
+  /** Makes it empty, and keeps the memory. */
+  clear(): void {
+    for (const table of this.#all) table.clear()
+    this.#transactionPatches.length = 0
+    this.#recipientPatches.length = 0
   }
 
   /** `null`, or why the tables cannot hold the event; then no row of it is kept. */
   add(line: DecodedLine): string | null {
-    const marks = Object.values(this.tables).map((table) => ({ table, offset: table.offset, rowCount: table.rowCount }))
-    const patchCount = this.#batchIdOffsets.length
+    for (const table of this.#all) table.mark()
+    const transactionCount = this.#transactionPatches.length
+    const recipientCount = this.#recipientPatches.length
     try {
       const { event } = line
       if (event.kind === 'transaction.ended') this.#addTransaction(event, line)
@@ -66,21 +80,24 @@ export class CopyRows {
       return null
     } catch (error) {
       if (!(error instanceof RowFault)) throw error
-      for (const { table, offset, rowCount } of marks) table.rewind(offset, rowCount)
-      this.#batchIdOffsets.length = patchCount
+      for (const table of this.#all) table.rewind()
+      this.#transactionPatches.length = transactionCount
+      this.#recipientPatches.length = recipientCount
       return error.message
     }
   }
 
   setBatchId(batchId: bigint): void {
-    for (const { table, offset } of this.#batchIdOffsets) table.patchInt8(offset, batchId)
+    for (const offset of this.#transactionPatches) this.tables.mail_transaction.patchInt8(offset, batchId)
+    for (const offset of this.#recipientPatches) this.#recipients.patchInt8(offset, batchId)
   }
 
   #addTransaction(event: TransactionEnded, line: DecodedLine): void {
     const idMs = timeMsOfTransactionId(event.transactionId)
     const table = this.#row('mail_transaction', event.transactionId, idMs)
     table.timestamptz(Date.parse(event.endedAt))
-    this.#batchId(table)
+    this.#transactionPatches.push(table.offset)
+    table.int8(0)
     table.text(event.node)
     table.uuid(event.boot)
     table.int8(event.seq)
@@ -127,7 +144,8 @@ export class CopyRows {
     for (const recipient of event.recipients) {
       const table = this.#row('transaction_recipient', event.transactionId, idMs)
       table.int4(position++)
-      this.#batchId(table)
+      this.#recipientPatches.push(table.offset)
+      table.int8(0)
       table.text(indexed(recipient.normalized))
       table.text(indexed(domainOf(recipient.normalized)))
       table.uuid(this.#recipientIds(recipient.normalized))
@@ -205,11 +223,6 @@ export class CopyRows {
     table.uuid(line.event.boot)
     table.int8(line.event.seq)
     table.octets(line.digest.subarray(0, 8))
-  }
-
-  #batchId(table: CopyBuffer): void {
-    this.#batchIdOffsets.push({ table, offset: table.offset })
-    table.int8(0)
   }
 }
 

@@ -37,7 +37,9 @@ export async function storePolicies(client: pg.PoolClient, tenantId: string, lin
     if (event.kind !== 'policy.loaded') continue
     const { part, hash, content, at }: PolicyLoaded = event
     await client.query(
-      `insert into policy_version (tenant_id, part, hash, content, first_loaded_at) values ($1, $2, $3, $4::jsonb, $5) on conflict do nothing`,
+      `insert into policy_version (tenant_id, part, hash, content, first_loaded_at) values ($1, $2, $3, $4::jsonb, $5)
+       on conflict (tenant_id, part, hash) do update set first_loaded_at = excluded.first_loaded_at
+       where excluded.first_loaded_at < policy_version.first_loaded_at`,
       [tenantId, part, hash, JSON.stringify(content), at],
     )
   }

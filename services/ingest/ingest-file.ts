@@ -10,6 +10,7 @@ import path from 'node:path'
 import { ensureTenant } from '../database/ensure-tenant.ts'
 import type { Database } from '../database/open-database.ts'
 import type { Logger } from '../kit/operator-log.ts'
+import type { BatchLimits } from './batch.ts'
 import { bulkLimits, ingestChunks } from './ingest-chunks.ts'
 import type { Loader } from './load-batch.ts'
 import { createPartitions } from './partitions.ts'
@@ -25,6 +26,8 @@ export type IngestFileOptions = {
   /** Octets of the file, packed as it is. */
   onProgress?: (doneBytes: number, totalBytes: number) => void
   signal?: AbortSignal
+  /** What one batch holds at most. */
+  limits?: BatchLimits
   onStep?: LoadContext['onStep']
 }
 
@@ -53,7 +56,7 @@ export async function ingestFile(options: IngestFileOptions): Promise<IngestSumm
   const chunks = openLog(options.path, compression, 0, (sizeBytes) => onProgress?.((doneBytes += sizeBytes), size))
   const summary: IngestSummary = { ...noCounts, sizeBytes: size }
   await ingestChunks(loader, { chunks, fileName: path.basename(options.path), startBytes: 0, header: null }, {
-    limits: bulkLimits,
+    limits: options.limits ?? bulkLimits,
     lingerMs: null,
     isComplete: () => true,
     onStored: (counts) => Object.assign(summary, sumOfCounts(summary, counts)),

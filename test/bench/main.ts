@@ -1,0 +1,59 @@
+/**
+ * `npm run bench [NAME…] [--scale small|default|large]`: one JSON object a line on stdout, and nothing else there.
+ *
+ * Why    a name also selects what begins with it and a dot: `ingest` runs every bench of ingest.
+ * Fails  an unknown name or scale is told with the known ones, exit code 2; a missing peer or a failed bench, 1.
+ */
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { scales, type Bench, type Scale } from './bench.ts'
+
+/** Each file of a bench exports it as `bench`; it is loaded only when it is asked for. */
+const benches: Record<string, () => Promise<{ bench: Bench }>> = {
+  'ingest.copy': () => import('./ingest-copy.ts'),
+  'rules.evaluate': () => import('./rules-evaluate.ts'),
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { scale: { type: 'string', default: 'default' } } })
+  const scale = scales.find((known) => known === values.scale)
+  if (scale === undefined) return usage(`"${values.scale}" is no scale: ${scales.join(', ')}`)
+  const names = positionals.length === 0 ? Object.keys(benches) : positionals.flatMap(namesLike)
+  const unknown = positionals.find((asked) => namesLike(asked).length === 0)
+  if (unknown !== undefined) return usage(`"${unknown}" is no bench: ${Object.keys(benches).join(', ')}`)
+  let failed = 0
+  for (const name of new Set(names)) failed += await runOne(name, scale)
+  return failed === 0 ? 0 : 1
+}
+
+function namesLike(asked: string): string[] {
+  return Object.keys(benches).filter((name) => name === asked || name.startsWith(`${asked}.`))
+}
+
+async function runOne(name: string, scale: Scale): Promise<0 | 1> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-bench-'))
+  // A Postgres of its own in it runs as another user than root.
+  await chmod(folder, 0o711)
+  const progress = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
+  try {
+    const { bench } = await benches[name]!()
+    const command = `npm run bench ${name}${scale === 'default' ? '' : ` -- --scale ${scale}`}`
+    for (const figure of await bench.run({ scale, folder, progress })) process.stdout.write(`${JSON.stringify({ ...figure, command })}\n`)
+    return 0
+  } catch (error) {
+    progress(`failed: ${(error as Error).message}`)
+    if ((error as Error).cause !== undefined) progress(String((error as Error).cause))
+    return 1
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function usage(text: string): number {
+  process.stderr.write(`${text}\n`)
+  return 2
+}
+
+process.exitCode = await main()
