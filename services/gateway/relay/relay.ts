@@ -42,6 +42,8 @@ type Tracked = {
   lastErrors: Map<number, string>
   /** Recipients that wait for a next hop that is down and were told so in an event. */
   heldUp: Set<number>
+  /** Recipients whose delivery an operator gave up: nobody wants to see them in quarantine. */
+  removed: Set<number>
   unfinishedWrites: Set<Promise<void>>
 }
 
@@ -83,7 +85,7 @@ export class DeliveryRelay implements Relay {
       this.#held.set(message.queueId, message)
       return
     }
-    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), unfinishedWrites: new Set() }
+    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), removed: new Set(), unfinishedWrites: new Set() }
     this.#tracked.set(message.queueId, tracked)
     for (const attempt of message.state.unlogged) {
       this.#follow(tracked, this.#append(attempt.body).then(() => this.#store.recordLogged(message, attempt.serial)))
@@ -146,6 +148,7 @@ export class DeliveryRelay implements Relay {
   async remove(queueId: string): Promise<boolean> {
     const jobs = this.#takeWaiting((job) => job.message.queueId === queueId)
     if (jobs.length === 0) return false
+    for (const position of jobs.flatMap((job) => job.recipients)) this.#tracked.get(queueId)?.removed.add(position)
     for (const job of jobs) this.#settle(job, noRoute, failedAll(job, 'removed from the queue by an operator'))
     return true
   }
@@ -334,7 +337,7 @@ export class DeliveryRelay implements Relay {
     const count = (wanted: RecipientState) => message.state.recipients.filter((state) => state === wanted).length
     const failedCount = count('failed')
     const expiredCount = count('expired')
-    const isUndeliverable = failedCount + expiredCount > 0
+    const isUndeliverable = failedCount + expiredCount > tracked.removed.size
     if (isUndeliverable) {
       this.#follow(tracked, this.#store.hold(message))
       if (!(await this.#written(tracked))) return
