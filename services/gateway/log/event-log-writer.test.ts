@@ -4,7 +4,7 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { Compile } from 'typebox/compile'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { eventSchemas, maxLineBytes, type EventBody, type TollgateEvent, type TransactionEnded } from '../../contracts/event.ts'
+import { eventSchemas, maxLineBytes, type EventBody, type RuleHit, type TollgateEvent, type TransactionEnded } from '../../contracts/event.ts'
 import { nodeDisk, type Disk } from '../spool/disk.ts'
 import { openEventLog, type EventLogOptions, type EventLogWriter } from './event-log-writer.ts'
 import { Harness } from '../../../test/gateway-harness.ts'
@@ -207,10 +207,10 @@ describe('the event log', () => {
     await harness.connect().deliver('Subject: a\r\n\r\nb')
     const base = harness.log.transactions[0]!
     const recipient = base.recipients[0]!
-    const hit = {
+    const hit: RuleHit = {
       ruleId: 'r', revision: 1, branch: 'then', attribute: 'subject', matchedText: '€'.repeat(21), weight: 1, marks: [], action: 'none', shadow: false,
-    } as const
-    const evaluation = { stage: 'rcpt', weightBefore: 0, weightAfter: 1, hits: Array.from({ length: 5 }, () => hit), durationUs: 1 } as const
+    }
+    const evaluation = { stage: 'rcpt', weightBefore: 0, weightAfter: 1, durationUs: 1 } as const
     const check = Compile(eventSchemas['transaction.ended'])
     const writer = await open()
     await fc.assert(
@@ -220,7 +220,7 @@ describe('the event log', () => {
           ...base,
           recipients,
           headers: Array.from({ length: headerCount }, (_, index) => ({ name: `X-${index}`, value: 'v'.repeat(1_000) })),
-          evaluations: recipients.map((_, index) => ({ ...evaluation, recipient: index, hits: [...evaluation.hits] })),
+          evaluations: recipients.map((_, index) => ({ ...evaluation, recipient: index, hits: Array.from({ length: 5 }, () => hit) })),
         })
         const lines = (await readFile(path.join(folder, 'gw-1-1-000001.jsonl'), 'utf8')).trimEnd().split('\n')
         const line = lines.at(-1)!

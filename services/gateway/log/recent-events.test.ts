@@ -43,8 +43,15 @@ it('tells the spool which messages are in the log and which are done', async () 
   await writer.append(finished(done!))
   const [neverLogged] = ids(await sessionOf(['4@x']))
   const { wasLogged, wasFinished } = await recent()
-  expect([done, open1, open2, neverLogged].map((id) => wasFinished(id!))).toEqual([true, false, false, true])
+  expect([done, open1, open2, neverLogged].map((id) => wasFinished(id!))).toEqual([true, false, false, false])
   expect([open1, open2, neverLogged].map((id) => wasLogged(id!))).toEqual([true, true, false])
+  await writer.close('done')
+})
+
+it('does not take a message for finished because its events were tidied away', async () => {
+  const writer = await open()
+  const [id] = ids(await sessionOf(['1@x']))
+  expect((await recent()).wasFinished(id!)).toBe(false)
   await writer.close('done')
 })
 

@@ -2,8 +2,8 @@
  * What this node's own log of the last days tells a new boot: which messages are still to be delivered, and which
  * the remotes may not know to be accepted (DESIGN §3).
  *
- * Limits  looks back `windowMs` and reads at most `maxBytes`, the newest segments; keeps only what is unfinished and
- *         what is a candidate for a retry.
+ * Limits  looks back `windowMs` and reads at most `maxBytes`, the newest segments; keeps only what is unfinished, the
+ *         last that ended, and what is a candidate for a retry.
  * Why     an id older than what was read counts as logged and unfinished: a spooled message without its event can
  *         only stem from the last moments of a boot, and what the spool still holds must not be dropped on a guess.
  */
@@ -22,6 +22,7 @@ export type RecentEvents = {
 }
 
 const maxBytesDefault = 4 * 1024 * 1024 * 1024
+const maxFinished = 200_000
 
 /** `segments` of this node, oldest first. */
 export async function readRecentEvents(
@@ -37,7 +38,7 @@ export async function readRecentEvents(
   const { fromMs } = chosen
   return {
     wasLogged: (queueId) => memory.unfinished.has(queueId) || timeMsOfTransactionId(queueId) < fromMs,
-    wasFinished: (queueId) => !memory.unfinished.has(queueId) && timeMsOfTransactionId(queueId) >= fromMs,
+    wasFinished: (queueId) => memory.finished.has(queueId),
     duplicates: memory.duplicates,
   }
 }
@@ -66,6 +67,8 @@ async function newestSegments(segments: readonly SegmentFile[], windowFromMs: nu
 class Memory {
   /** Queued, and nothing said yet that it is done. */
   readonly unfinished = new Set<string>()
+  /** The newest that are done: positive evidence only, or a log that somebody tidied up would drop spooled mail. */
+  readonly finished = new Set<string>()
   readonly duplicates = new DuplicateIndex()
   /** Accepted in sessions of which no end is known, by session. */
   readonly #open = new Map<string, TransactionEnded[]>()
@@ -82,8 +85,8 @@ class Memory {
     }
     if (kind === 'transaction.ended') this.#takeTransaction(event as TransactionEnded)
     else if (kind === 'session.closed') this.#takeSession(event as SessionClosed)
-    else if (kind === 'message.finished') this.unfinished.delete((event as { queueId: string }).queueId)
-    else if (kind === 'quarantine.deleted') this.unfinished.delete((event as { transactionId: string }).transactionId)
+    else if (kind === 'message.finished') this.#takeEnd((event as { queueId: string }).queueId)
+    else if (kind === 'quarantine.deleted') this.#takeEnd((event as { transactionId: string }).transactionId)
     else this.endOfBoot()
   }
 
@@ -99,6 +102,17 @@ class Memory {
     const accepted = this.#open.get(event.sessionId)
     if (accepted === undefined) this.#open.set(event.sessionId, [withoutBulk(event)])
     else accepted.push(withoutBulk(event))
+  }
+
+  /** The spool notes an end within a second of its event, so that only the last of a boot are ever asked for. */
+  #takeEnd(queueId: string): void {
+    this.unfinished.delete(queueId)
+    this.finished.add(queueId)
+    if (this.finished.size <= maxFinished) return
+    for (const oldest of this.finished) {
+      this.finished.delete(oldest)
+      break
+    }
   }
 
   #takeSession({ sessionId, unflushedTransactionIds }: SessionClosed): void {
