@@ -42,10 +42,12 @@ export function rememberLanguage(language: Language): void {
   document.documentElement.lang = language
 }
 
-/** Forms: one | few | many. */
-export function russianPlural(count: number): number {
+/**
+ * Forms `one | few | many`; four forms begin with one for none, as in English.
+ */
+export function russianPlural(count: number, formCount: number): number {
   const tens = count % 100
   const ones = count % 10
-  if (ones === 1 && tens !== 11) return 0
-  return ones >= 2 && ones <= 4 && (tens < 12 || tens > 14) ? 1 : 2
+  const form = ones === 1 && tens !== 11 ? 0 : ones >= 2 && ones <= 4 && (tens < 12 || tens > 14) ? 1 : 2
+  return formCount === 4 ? (count === 0 ? 0 : form + 1) : Math.min(form, formCount - 1)
 }

@@ -77,10 +77,8 @@ export const en = {
   delivery: {
     time: 'Time',
     hop: 'Next hop',
-    result: 'Result',
-    reply: 'Its reply',
+    result: 'Result and its reply',
     sent: 'Sent',
-    took: 'Took',
     attempt: 'try {number}',
     delivered: 'delivered',
     deferred: 'put off',
@@ -109,6 +107,8 @@ export const en = {
     noTls: 'none, plain text',
     anonymous: 'nobody, anonymous',
     noMail: 'no sender was given before it ended',
+    neverSent: 'never sent',
+    notLookedUp: 'not looked up',
   },
   failure: {
     'bad-request': 'The server did not understand the request. Reload the page; the versions of page and server may differ.',
@@ -120,6 +120,7 @@ export const en = {
     'csrf-rejected': 'The login changed in another window. Reload the page and try again.',
     'not-found': 'It is not there: the address may be wrong, or its time of keeping is over.',
     'too-many-attempts': 'Too many failed logins. Wait a few minutes and try again.',
+    'query-timeout': 'The search took too long and was stopped. Choose a shorter time or a more exact term.',
     'database-unavailable': 'The database cannot be reached. Mail is still accepted; try again in a moment.',
     internal: 'Something went wrong in the server. Its log says what.',
     unreachable: 'The server does not answer. Mail may still flow: look whether tollgate is running and can be reached.',
@@ -138,7 +139,7 @@ export const en = {
   health: {
     label: 'State of the log: {state}',
     complete: 'complete to {time}',
-    behind: 'log behind: {ago}',
+    behind: 'log behind since {time}',
     gaps: '{count} gap in the log | {count} gaps in the log',
     empty: 'nothing logged yet',
     unreachable: 'no answer',
@@ -282,8 +283,6 @@ export const en = {
   rule: {
     stage: 'Stage',
     rule: 'Rule',
-    matched: 'Matched',
-    effect: 'Effect',
     weight: 'Weight',
     markAt: 'mark {value}',
     rejectAt: 'reject {value}',
