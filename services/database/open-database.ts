@@ -45,6 +45,8 @@ export function openDatabase(url: string, options: OpenDatabaseOptions): Databas
   // An idle connection that breaks (Postgres restarted) is replaced at the next query; without a listener it would
   // end the process.
   pool.on('error', () => {})
+  // Nor may one that breaks while it is held and between two queries: the next query on it rejects.
+  pool.on('connect', (client) => void client.on('error', () => {}))
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   let closed: Promise<void> | null = null
   // Not kysely.destroy(): that ends the pool only where Kysely itself has used it.

@@ -62,6 +62,7 @@ export async function ingestChunks(loader: Loader, source: ChunkSource, options:
   }
 
   const iterator = source.chunks[Symbol.asyncIterator]()
+  let fault: { error: unknown } | null = null
   try {
     let next = iterator.next()
     let dueAtMs = 0
@@ -82,9 +83,16 @@ export async function ingestChunks(loader: Loader, source: ChunkSource, options:
         if (builder.isFull) await flush(line.positionBytes + line.lengthBytes + 1)
       }
     }
+  } catch (error) {
+    fault = { error }
   } finally {
     await iterator.return?.()
+  }
+  if (fault !== null) {
+    // What was read before the fault is whole, unless loading it is what failed.
+    if (failure === null && !builder.isEmpty) await flush(splitter.completeBytes)
     await loading
+    throw (failure ?? fault as { error: unknown }).error
   }
   const end = addRest(builder, splitter, decode, options.isComplete(), source.header !== null)
   if (!builder.isEmpty) await flush(end)
