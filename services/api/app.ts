@@ -23,6 +23,8 @@ import { addWebRoutes } from './routes/web-routes.ts'
 import { addSecurityHeaders } from './security-headers.ts'
 
 export const apiPrefix = '/api/v1'
+/** At the end, answers that are under way have so long. */
+const closeGraceMs = 2_000
 
 export type ApiApp = { server: ApiServer; routes: RouteListEntry[] }
 
@@ -41,6 +43,8 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
   addErrorReplies(server)
   const metrics = addRequestMetrics(server)
   addSecurityHeaders(server)
+  // A browser opens connections before it needs them; Node counts one without a request as busy and would wait for it.
+  server.addHook('preClose', async () => void setTimeout(() => server.server.closeAllConnections(), closeGraceMs).unref())
   await server.register(cookie)
   const routes = addRouteAccess(server, context)
   await server.register(swagger, {
