@@ -1,8 +1,9 @@
 import { readdir } from 'node:fs/promises'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startSink, type Sink } from '../../demo/sink.ts'
 import type { OpenSpool } from './open-spool.ts'
-import { acceptMessage, envelopeTo, eventually, MemoryEventLog, openTestSpool, temporaryFolder } from '../../../test/spool-fixture.ts'
+import { acceptMessage, envelopeTo, eventually, MemoryEventLog, newQueueId, openTestSpool, temporaryFolder } from '../../../test/spool-fixture.ts'
 
 describe('the spool with its relay', () => {
   let place: Awaited<ReturnType<typeof temporaryFolder>>
@@ -54,6 +55,21 @@ describe('the spool with its relay', () => {
     await eventually(() => log.of('message.finished').length === 1_000)
     expect(new Set(sink.messages.map((message) => message.recipients[0])).size).toBe(1_000)
     expect(sink.counts.connections).toBeLessThanOrEqual(10)
+  })
+
+  it('every message arrives octet for octet, whatever dots, blank lines and octets it holds', async () => {
+    const line = fc.string({ unit: fc.constantFrom('.', '..', 'a', ' ', 'é', '\0', 'Subject: ') })
+    await fc.assert(
+      fc.asyncProperty(fc.array(line, { maxLength: 30 }), async (lines) => {
+        const octets = Buffer.from(lines.map((text) => `${text}\r\n`).join(''))
+        const envelope = envelopeTo([`${newQueueId()}@example.org`])
+        await acceptMessage(open.spool, log, envelope, octets)
+        await eventually(() => log.of('message.finished').some((event) => event.queueId === envelope.queueId))
+        const message = sink.messages.find(({ recipients }) => recipients[0] === envelope.recipients[0]!.address)
+        expect(message!.octets!.equals(octets)).toBe(true)
+      }),
+      { numRuns: 100 },
+    )
   })
 
   it('leaves no spool file behind when everything is delivered', async () => {
