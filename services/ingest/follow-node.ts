@@ -18,11 +18,18 @@ export async function followNode(followed: FollowedNode): Promise<void> {
     const files = folder.filesOf(node)
     const newest = files.at(-1)
     const tailed = newest !== undefined && newest.header !== null && newest.compression === 'none' ? newest : null
-    const due = files.find((file) => file !== tailed && file.readSizeBytes !== file.sizeBytes)
+    const due = files.find((file) => (file === tailed ? isFarBehind(file) : file.readSizeBytes !== file.sizeBytes))
     if (due !== undefined) await readToEnd(followed, due, due.compression !== 'none' || isBefore(due, newest!))
     else if (tailed !== null) await tail(followed, tailed)
     else await nextChange(folder, signal)
   }
+}
+
+/** What lies there already is read as a file: the tail is made for what is being added, and slow with a backlog. */
+const backlogBytes = 4_194_304
+
+function isFarBehind(file: LogFile): boolean {
+  return file.sizeBytes - Math.max(file.doneBytes ?? 0, file.readSizeBytes) > backlogBytes
 }
 
 async function readToEnd(followed: FollowedNode, file: LogFile, isComplete: boolean): Promise<void> {

@@ -8,10 +8,12 @@
 import TailFile from '@logdna/tail-file'
 
 const pollIntervalMs = 100
+/** Each pause of a read leaves listeners behind until that read ends: few pauses, then. */
+const bufferBytes = 4_194_304
 
 export async function* tailSegment(path: string, startBytes: number, signal: AbortSignal): AsyncGenerator<Buffer> {
   if (signal.aborted) return
-  const tail = new TailFile(path, { startPos: startBytes, pollFileIntervalMs: pollIntervalMs, maxPollFailures: 1 })
+  const tail = new TailFile(path, { startPos: startBytes, pollFileIntervalMs: pollIntervalMs, maxPollFailures: 1, highWaterMark: bufferBytes })
   const over = new Error('no longer followed')
   let isOver = false
   const end = (): void => {
