@@ -50,7 +50,7 @@ program
 const roleDescriptions: [RoleName, string][] = [
   ['gateway', 'run the mail gateway alone; it needs no database'],
   ['ingest', 'run the reader of the event log alone, or read files into the database'],
-  ['worker', 'run the metering worker alone'],
+  ['worker', 'run metering and rollups alone'],
   ['api', 'run the web interface and the HTTP API alone'],
 ]
 for (const [role, description] of roleDescriptions) {

@@ -14,7 +14,7 @@ export type NextSteps = {
 
 export function nextSteps({ httpUrl, smtpAddresses, login, isDemo, config }: NextSteps): string {
   const smtp = smtpAddresses[0] ?? ''
-  const [recipient, ip] = isDemo ? ['anna@corp.test', '127.0.0.9'] : [`somebody@${config.recipients.domains[0] ?? 'example.org'}`, null]
+  const [recipient, ip] = isDemo ? ['ann@corp.test', '127.0.0.9'] : [`somebody@${config.recipients.domains[0] ?? 'example.org'}`, null]
   const command = isDemo ? (line: string) => `node bin/tollgate.js ${line} --demo` : (line: string) => `node bin/tollgate.js ${line}`
   const period = new Date().toISOString().slice(0, 7)
   const lines = [
@@ -27,7 +27,7 @@ export function nextSteps({ httpUrl, smtpAddresses, login, isDemo, config }: Nex
     `  Data     ${config.data}`,
     '',
     '  Try next',
-    `    swaks --server ${smtp} --from you@example.org --to ${recipient}${ip === null ? '' : ` --local-interface ${ip}`}`,
+    `    swaks --server ${smtp} --from you@partner.test --to ${recipient}${ip === null ? '' : ` --local-interface ${ip}`}`,
     `    ${command(`trace to:${recipient}`)}`,
     `    ${command(`report usage --period ${period} --by client`)}`,
     '',

@@ -5,17 +5,16 @@
  *        could read, and the owners of addresses stay as they are until the file is mended.
  */
 import { randomInt } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createUser } from '../api/access/create-user.ts'
 import { ensureBillingPolicy } from '../billing/billing-policy.ts'
-import { DirectoryFault, importDirectory } from '../billing/import-directory.ts'
 import { ensureTenant } from '../database/ensure-tenant.ts'
 import { migrate } from '../database/migrate.ts'
 import { openDatabase, type Database } from '../database/open-database.ts'
 import type { Config } from '../kit/config.ts'
 import type { Logger } from '../kit/operator-log.ts'
-import { readDirectory } from './read-directory.ts'
+import { takeDirectory } from './follow-directory.ts'
 
 export type FirstLogin = { name: string; password: string }
 
@@ -27,24 +26,11 @@ export async function prepareDatabase(config: Config, isDemo: boolean, log: Logg
   try {
     await ensureTenant(database, config.tenant, { isDemo })
     await ensureBillingPolicy(database, config.tenant, config)
-    await importConfiguredDirectory(database, config, log)
+    const { directory } = config.recipients
+    if (directory !== undefined) await takeDirectory(directory, config, database, log)
     return await ensureFirstLogin(database, config)
   } finally {
     await database.close()
-  }
-}
-
-async function importConfiguredDirectory(database: Database, config: Config, log: Logger): Promise<void> {
-  const path = config.recipients.directory
-  if (path === undefined || !existsSync(path)) return
-  const reading = readDirectory(readFileSync(path, 'utf8'), path)
-  if ('faults' in reading) return reading.faults.forEach((fault) => log.error(fault))
-  try {
-    const changes = await importDirectory({ database, tenantId: config.tenant, directory: reading.directory, at: new Date() })
-    if (changes.length > 0) log.info(`clients and addresses are taken over from ${path} (${changes.length} changes)`)
-  } catch (error) {
-    if (!(error instanceof DirectoryFault)) throw error
-    error.faults.forEach((fault) => log.error(`${path}: ${fault}`))
   }
 }
 

@@ -1,6 +1,7 @@
 /** Which service each role is. The services are loaded by need, so that each process holds only its own. */
 import type { Config } from '../kit/config.ts'
 import type { Logger } from '../kit/operator-log.ts'
+import { ensureWritableFolder } from '../kit/writable-folder.ts'
 import type { RoleSettings, StartedRole } from './run-role.ts'
 
 export const roleNames = ['gateway', 'ingest', 'worker', 'api', 'demo'] as const
@@ -9,6 +10,7 @@ export type RoleName = (typeof roleNames)[number]
 export async function startRole(role: RoleName, settings: RoleSettings, log: Logger): Promise<StartedRole> {
   const { config, isDemo } = settings
   if (role === 'gateway') {
+    ensureWritableFolder(config.data)
     const { startGateway } = await import('../gateway/main.ts')
     const service = await startGateway({ config, log })
     return { details: { smtpAddresses: service.addresses }, stop: () => service.stop() }
@@ -53,12 +55,28 @@ async function startService(role: 'ingest' | 'worker' | 'api', options: Database
     const service = await startIngest(options)
     return { details: {}, stop: () => service.stop() }
   }
-  if (role === 'worker') {
-    const { startBilling } = await import('../billing/main.ts')
-    const service = await startBilling(options)
-    return { details: {}, stop: () => service.stop() }
-  }
+  if (role === 'worker') return await startWorker(options)
   const { startApi } = await import('../api/main.ts')
   const service = await startApi(options)
   return { details: { httpUrl: service.url }, stop: () => service.stop() }
+}
+
+/** Metering, rollups, and the clients that are metered for. */
+async function startWorker(options: DatabaseRole): Promise<StartedRole> {
+  const { config, database, isDemo } = options
+  const { ensureTenant } = await import('../database/ensure-tenant.ts')
+  const { ensureBillingPolicy } = await import('../billing/billing-policy.ts')
+  const { startBilling } = await import('../billing/main.ts')
+  const { startRollup } = await import('../rollup/main.ts')
+  const { followDirectory } = await import('./follow-directory.ts')
+  // The directory is read in the form that the policy says, so that one comes first.
+  await ensureTenant(database, config.tenant, { isDemo })
+  await ensureBillingPolicy(database, config.tenant, config)
+  const services = [followDirectory(options), await startBilling(options), await startRollup(options)]
+  return {
+    details: {},
+    stop: async () => {
+      for (const service of services) await service.stop()
+    },
+  }
 }

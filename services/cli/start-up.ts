@@ -1,11 +1,12 @@
 /** `tollgate up [--demo]`: settles whose configuration holds, then grows the tree. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { demoConfig, demoFolder, demoMark } from '../demo/demo-config.ts'
 import type { Config } from '../kit/config.ts'
 import { openOperatorLog } from '../kit/operator-log.ts'
 import { RoleFailed } from '../kit/supervisor.ts'
 import { demoDatabase, makeDemoDatabase } from './demo-database.ts'
+import { makeFolder } from '../kit/writable-folder.ts'
 import { UsageError, WorldFailure } from './outcome.ts'
 import { up } from './up.ts'
 
@@ -26,7 +27,7 @@ export async function startUp(configured: Config, isDemo: boolean): Promise<void
 }
 
 function takeDemoFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true })
+  makeFolder(folder)
   const mark = join(folder, demoMark)
   if (existsSync(mark)) return
   if (readdirSync(folder).length > 0) {

@@ -7,9 +7,6 @@
  *         the end ingest reads what it wrote last, before the database goes.
  * Fails   whatever keeps a part from starting stops all of it, with one sentence.
  */
-import { randomUUID } from 'node:crypto'
-import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { demoRoutes } from '../demo/demo-config.ts'
 import type { Config } from '../kit/config.ts'
@@ -89,7 +86,6 @@ class ProductTree {
     if (other !== null) {
       throw new WorldFailure(`Tollgate runs on ${data} already (process ${other.pid}): stop that one, or change data (or TOLLGATE_DATA).`)
     }
-    checkWritable(data)
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -185,15 +181,5 @@ class ProductTree {
   #nextSteps(login: FirstLogin | null): string {
     const { httpUrl, smtpAddresses } = this.#instance
     return nextSteps({ httpUrl: httpUrl ?? '', smtpAddresses, login, isDemo: this.#options.isDemo, config: this.#config })
-  }
-}
-
-/** Told now in one sentence, rather than by the first mail. */
-function checkWritable(dataFolder: string): void {
-  const path = join(dataFolder, `write-check-${randomUUID()}`)
-  try {
-    writeFileSync(path, Buffer.alloc(65_536))
-  } finally {
-    rmSync(path, { force: true })
   }
 }

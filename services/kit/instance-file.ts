@@ -7,8 +7,9 @@
  *         started: after a restart of the machine another process may have the id.
  * Known weakness  two starts at the same instant over the file of a dead process may both take the folder.
  */
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ensureWritableFolder } from './writable-folder.ts'
 
 export type Instance = {
   pid: number
@@ -31,7 +32,7 @@ const fileName = 'instance.json'
  * Takes the folder for this instance, making it where needed. Returns the instance that has it already, else `null`.
  */
 export function claimDataFolder(dataFolder: string, instance: Instance): Instance | null {
-  mkdirSync(dataFolder, { recursive: true })
+  ensureWritableFolder(dataFolder)
   const path = join(dataFolder, fileName)
   const temporary = writeTemporary(path, instance)
   try {
