@@ -400,7 +400,7 @@ export const en = {
     failed: 'The report could not be made',
     groupBy: 'Lines',
     by: { client: 'Client', recipient: 'Recipient', domain: 'Domain', day: 'Day' },
-    column: { messages: 'Messages', billed: 'Billed', unbilled: 'Not billed', direction: 'Direction', share: 'Share of the largest' },
+    column: { messages: 'Messages', billed: 'Billed', unbilled: 'Not billed', share: 'Share of the largest' },
     csv: 'CSV',
     ndjson: 'NDJSON',
     client: 'Client',

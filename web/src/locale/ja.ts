@@ -422,7 +422,7 @@ export const ja: Messages = {
     failed: 'レポートを作れませんでした',
     groupBy: '行',
     by: { client: '顧客', recipient: '受信者', domain: 'ドメイン', day: '日' },
-    column: { messages: '通数', billed: '課金', unbilled: '課金なし', direction: '方向', share: '最大との比' },
+    column: { messages: '通数', billed: '課金', unbilled: '課金なし', share: '最大との比' },
     csv: 'CSV',
     ndjson: 'NDJSON',
     client: '顧客',

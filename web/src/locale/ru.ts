@@ -243,7 +243,7 @@ export const ru: Messages = {
     none: 'За это время нет.',
     lead: 'Сообщений нет | {count} сообщение | Все {count} сообщения | Все {count} сообщений',
   },
-  page: { overview: 'Обзор', trace: 'Поиск писем', usage: 'Расчёты' },
+  page: { overview: 'Обзор', trace: 'Поиск', usage: 'Расчёты' },
   range: {
     label: 'Промежуток времени',
     '1h': 'Последний час',
@@ -423,7 +423,7 @@ export const ru: Messages = {
     failed: 'Не удалось составить отчёт',
     groupBy: 'Строки',
     by: { client: 'Клиент', recipient: 'Получатель', domain: 'Домен', day: 'День' },
-    column: { messages: 'Сообщения', billed: 'К оплате', unbilled: 'Без оплаты', direction: 'Направление', share: 'Доля от наибольшего' },
+    column: { messages: 'Сообщения', billed: 'К оплате', unbilled: 'Без оплаты', share: 'Доля от наибольшего' },
     csv: 'CSV',
     ndjson: 'NDJSON',
     client: 'Клиент',

@@ -17,8 +17,13 @@ export function useFormats() {
   const signed = computed(
     () => new Intl.NumberFormat(locale.value, { maximumFractionDigits: 3, signDisplay: 'exceptZero' }),
   )
+  /** A calendar day or month as the report names it: no zone may move it. */
+  const calendar = (options: Intl.DateTimeFormatOptions, iso: string) =>
+    new Intl.DateTimeFormat(dateLocale.value, { timeZone: 'UTC', ...options }).format(new Date(iso))
   return {
     times,
+    calendarDay: (day: string) => calendar({ weekday: 'short', day: 'numeric', month: 'short' }, `${day}T12:00:00Z`),
+    calendarMonth: (label: string) => calendar({ month: 'long', year: 'numeric' }, `${label}-15T12:00:00Z`),
     shortBytes: (octets: Octets) => shortByteText(locale.value, octets, unitBytes),
     unitBytes: (octets: Octets) => unitByteText(locale.value, octets, unitBytes),
     count: (count: Octets) => exactCountText(locale.value, count),

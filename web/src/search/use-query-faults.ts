@@ -1,7 +1,7 @@
 /**
  * Faults of a query while it is typed, by the parser that the API uses.
  *
- * Why  the parser is loaded at the first key stroke: reading a page needs none of it.
+ * Why  the parser is loaded when there is a query to check: a page without one needs none of it.
  */
 import { shallowRef, watch, type Ref } from 'vue'
 import type { TraceFault } from '../../../services/contracts/trace-query.ts'
@@ -18,6 +18,6 @@ export function useQueryFaults(query: Ref<string>) {
     return found
   }
 
-  watch(query, (text) => void check(text))
+  watch(query, (text) => void check(text), { immediate: true })
   return { faults, check }
 }

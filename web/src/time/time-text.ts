@@ -27,7 +27,8 @@ export function createTimeText(locale: string, timeZone: string): TimeText {
     new Intl.DateTimeFormat(locale, { timeZone, hourCycle: 'h23', ...options })
   const clock = pattern({ hour: '2-digit', minute: '2-digit', second: '2-digit' })
   const minute = pattern({ hour: '2-digit', minute: '2-digit' })
-  const day = pattern({ day: 'numeric', month: 'short' })
+  // English months are three letters; elsewhere digits are what fits beside a clock.
+  const day = pattern(locale.startsWith('en') ? { day: 'numeric', month: 'short' } : { day: '2-digit', month: '2-digit' })
   const full = pattern({ dateStyle: 'long', timeStyle: 'long' })
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' })
   return {
