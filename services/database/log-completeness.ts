@@ -38,7 +38,7 @@ export async function logCompleteness(database: Database, tenantId: string): Pro
   const { rows } = await database.pool.query<{ count: bigint }>('select count(*) as count from rejected_line where tenant_id = $1', [tenantId])
   const nodes = [...new Set(boots.map((boot) => boot.node))].map((node) => nodeCompleteness(node, boots.filter((boot) => boot.node === node)))
   return {
-    completeUpto: nodes.length === 0 || nodes.some((node) => node.completeAt === null) ? null : new Date(Math.min(...nodes.map((node) => node.completeAt!.getTime()))).toISOString(),
+    completeUpto: completeUpto(nodes)?.toISOString() ?? null,
     gapCount: nodes.reduce((sum, node) => sum + node.gapCount, 0),
     rejectedLineCount: String(rows[0]!.count),
     nodes: nodes.map(({ node, newestAt, gapCount }) => ({ node, newestAt: newestAt?.toISOString() ?? null, gapCount })),
@@ -52,19 +52,32 @@ type Boot = {
   newestAt: Date | null
   completeAt: Date | null
   isMissing: boolean
+  endedCleanly: boolean
   /** Behind the last one that is ingested. */
   nextSeq: number
   gaps: { fromSeq: number; uptoSeq: number }[]
 }
 
+type NodeCompleteness = { node: string; newestAt: Date | null; completeAt: Date | null; gapCount: number; isAtRest: boolean }
+
+/**
+ * The slowest of the nodes that run. One that ended cleanly with nothing missing has no more to tell until it starts
+ * again, and holds nobody back; where all did, the newest line of all is what is complete.
+ */
+function completeUpto(nodes: readonly NodeCompleteness[]): Date | null {
+  const running = nodes.filter((node) => !node.isAtRest)
+  if (running.length === 0) return latest(nodes.map((node) => node.completeAt))
+  return running.some((node) => node.completeAt === null) ? null : new Date(Math.min(...running.map((node) => node.completeAt!.getTime())))
+}
+
 /** The first boot with a gap ends what is complete of a node. */
-function nodeCompleteness(node: string, boots: readonly Boot[]): { node: string; newestAt: Date | null; completeAt: Date | null; gapCount: number } {
+function nodeCompleteness(node: string, boots: readonly Boot[]): NodeCompleteness {
   const newestAt = latest(boots.map((boot) => boot.newestAt))
   const gapCount = boots.reduce((sum, boot) => sum + boot.gaps.length, 0)
   const firstBroken = boots.findIndex((boot) => boot.gaps.length > 0)
-  if (firstBroken < 0) return { node, newestAt, completeAt: newestAt, gapCount }
+  if (firstBroken < 0) return { node, newestAt, completeAt: newestAt, gapCount, isAtRest: boots.at(-1)!.endedCleanly }
   const before = latest(boots.slice(0, firstBroken).map((boot) => boot.newestAt))
-  return { node, newestAt, completeAt: latest([before, boots[firstBroken]!.completeAt]), gapCount }
+  return { node, newestAt, completeAt: latest([before, boots[firstBroken]!.completeAt]), gapCount, isAtRest: false }
 }
 
 function latest(times: readonly (Date | null)[]): Date | null {
@@ -78,6 +91,7 @@ type BootRow = {
   newest_at: Date | null
   complete_at: Date | null
   is_missing: boolean
+  ended_cleanly: boolean
   next_seq: bigint
   gaps: string
 }
@@ -91,6 +105,7 @@ async function readBoots(database: Database, tenantId: string): Promise<Boot[]> 
     newestAt: row.newest_at,
     completeAt: row.complete_at,
     isMissing: row.is_missing,
+    endedCleanly: row.ended_cleanly,
     nextSeq: Number(row.next_seq),
     gaps: Array.from(row.gaps.matchAll(/\[(\d+),(\d+)\)/g), (match) => ({ fromSeq: Number(match[1]), uptoSeq: Number(match[2]) })),
   }))
@@ -104,11 +119,11 @@ const bootQuery = `
     group by node, previous_boot
   ), known as (
     select coalesce(b.node, n.node) as node, coalesce(b.boot, n.boot) as boot, coalesce(b.boot_number, n.boot_number) as boot_number,
-      b.newest_at, b.complete_at, b.boot is null as is_missing,
+      b.newest_at, b.complete_at, b.boot is null as is_missing, coalesce(b.ended_cleanly, false) as ended_cleanly,
       coalesce(b.seqs, '{}') as seqs, coalesce(upper(b.seqs), 1) as next_seq, coalesce(n.last_seq + 1, 1) as named_upto
     from (select * from log_boot where tenant_id = $1) b full join named n on n.node = b.node and n.boot = b.boot
   )
-  select k.node, k.boot, k.boot_number, k.newest_at, k.complete_at, k.is_missing, k.next_seq,
+  select k.node, k.boot, k.boot_number, k.newest_at, k.complete_at, k.is_missing, k.ended_cleanly, k.next_seq,
     (int8multirange(int8range(1, greatest(k.next_seq, k.named_upto))) - k.seqs - coalesce(a.seqs, '{}'))::text as gaps
   from known k left join lateral (
     select range_agg(r) as seqs from log_gap_accepted g, unnest(g.seqs) r
