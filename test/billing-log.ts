@@ -3,6 +3,7 @@
  * a plain message.
  */
 import { createHash, randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
 import { domainOf, normalizedDomain } from '../services/contracts/address.ts'
 import { transactionIdOf } from '../services/contracts/transaction-id.ts'
 import type { Direction, Outcome, RecipientOutcome, Stage } from '../services/contracts/vocabulary.ts'
@@ -32,7 +33,12 @@ export type StoredMessage = {
 }
 
 /** A message of one octet count to some recipients; anything else by `changes`. */
-export function storedMessage(endedAt: Date | string, sizeBytes: number, recipients: (string | StoredRecipient)[], changes: Partial<StoredMessage> = {}): StoredMessage {
+export function storedMessage(
+  endedAt: Date | string,
+  sizeBytes: number,
+  recipients: (string | StoredRecipient)[],
+  changes: Partial<StoredMessage> = {},
+): StoredMessage {
   const time = new Date(endedAt)
   return {
     transactionId: transactionIdOf(time.getTime(), randomBytes(10)),
@@ -50,21 +56,35 @@ export function storedMessage(endedAt: Date | string, sizeBytes: number, recipie
   }
 }
 
-/** Stores the messages as one batch and gives its id. */
-export async function storeBatch(database: Database, tenantId: string, messages: StoredMessage[]): Promise<bigint> {
+/** Stores the messages as one batch and gives its id; `givenBatchId` for one that another tenant has too. */
+export async function storeBatch(
+  database: Database,
+  tenantId: string,
+  messages: StoredMessage[],
+  givenBatchId?: bigint,
+): Promise<bigint> {
   const { recipientKey } = await ensureTenant(database, tenantId)
   const times = messages.map((message) => idTimeOf(message).getTime())
   const from = times.length === 0 ? null : new Date(Math.min(...times))
   const upto = times.length === 0 ? null : new Date(Math.max(...times))
   if (from !== null) await database.pool.query('select ensure_partitions($1, $2)', [from, upto])
   return await database.kysely.transaction().execute(async (transaction) => {
-    const { batch_id: batchId } = await transaction
-      .insertInto('ingest_batch')
-      .values({ tenant_id: tenantId, from_time: from, upto_time: upto, transaction_count: messages.length, event_count: messages.length })
-      .returning('batch_id')
-      .executeTakeFirstOrThrow()
+    const count = messages.length
+    const batch =
+      givenBatchId === undefined
+        ? sql`(tenant_id, from_time, upto_time, transaction_count, event_count)
+            values (${tenantId}, ${from}, ${upto}, ${count}, ${count})`
+        : sql`(tenant_id, batch_id, from_time, upto_time, transaction_count, event_count) overriding system value
+            values (${tenantId}, ${givenBatchId}, ${from}, ${upto}, ${count}, ${count})`
+    const stored = await sql<{ batch_id: bigint }>`insert into ingest_batch ${batch} returning batch_id`.execute(
+      transaction,
+    )
+    const batchId = stored.rows[0]!.batch_id
     for (const message of messages) {
-      await transaction.insertInto('mail_transaction').values(transactionRow(tenantId, batchId, message)).execute()
+      await transaction
+        .insertInto('mail_transaction')
+        .values(transactionRow(tenantId, batchId, message))
+        .execute()
       if (message.recipients.length === 0) continue
       await transaction
         .insertInto('transaction_recipient')

@@ -19,7 +19,12 @@ export type ReferenceEntry = {
 
 const answeredOk = ['accepted', 'discarded', 'quarantined']
 
-export function referenceEntries(message: StoredMessage, holdings: readonly Holding[], networks: readonly Holding[], policy: ReferencePolicy): ReferenceEntry[] {
+export function referenceEntries(
+  message: StoredMessage,
+  holdings: readonly Holding[],
+  networks: readonly Holding[],
+  policy: ReferencePolicy,
+): ReferenceEntry[] {
   const size = octetsMetered(message)
   if (size === null) return []
   const byAddress = new Map<string, StoredMessage['recipients']>()
@@ -32,9 +37,11 @@ export function referenceEntries(message: StoredMessage, holdings: readonly Hold
   return addresses.map((address, place) => {
     const takes = byAddress.get(address)!
     const direction = takes.some((take) => (take.direction ?? 'inbound') === 'inbound') ? 'inbound' : 'outbound'
-    const clientId = direction === 'inbound'
-      ? ownerOf(holdings, address, message.endedAt)
-      : ownerOf(holdings, senderAddress(message, policy), message.endedAt) ?? holderOf(networks, message.networkName, message.endedAt)
+    const clientId =
+      direction === 'inbound'
+        ? ownerOf(holdings, address, message.endedAt)
+        : (ownerOf(holdings, senderAddress(message, policy), message.endedAt) ??
+          holderOf(networks, message.networkName, message.endedAt))
     return {
       transactionId: message.transactionId,
       address,
@@ -55,7 +62,11 @@ function octetsMetered(message: StoredMessage): bigint | null {
   return null
 }
 
-function reasonOf(message: StoredMessage, takes: StoredMessage['recipients'], policy: ReferencePolicy): string | null {
+function reasonOf(
+  message: StoredMessage,
+  takes: StoredMessage['recipients'],
+  policy: ReferencePolicy,
+): string | null {
   if (message.outcome === 'refused' && !policy.billsRefusedContent) return `refused-at-${message.stage}`
   if (message.duplicateOf !== null && !policy.billsDuplicates) return 'duplicate'
   const disabled = takes.map((take) => take.reason ?? '').sort()
@@ -73,7 +84,12 @@ function ownerOf(holdings: readonly Holding[], address: string | null, at: Date)
 }
 
 function holderOf(holdings: readonly Holding[], key: string | null, at: Date): string | null {
-  const found = holdings.filter((holding) => holding.key === key && (holding.from === null || holding.from <= at) && (holding.upto === null || at < holding.upto))
+  const found = holdings.filter(
+    (holding) =>
+      holding.key === key &&
+      (holding.from === null || holding.from <= at) &&
+      (holding.upto === null || at < holding.upto),
+  )
   if (found.length > 1) throw new Error(`${key} has ${found.length} holders`)
   return found[0]?.clientId ?? null
 }

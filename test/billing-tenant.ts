@@ -18,15 +18,22 @@ export function policySettings({ lowerCaseLocalPart = true, ...billing }: Policy
 
 let tenantCount = 0
 
-export async function tenantWith(database: Database, changes: PolicyChanges = {}, directory?: Record<string, string[]>): Promise<string> {
+export async function tenantWith(
+  database: Database,
+  changes: PolicyChanges = {},
+  directory?: Record<string, string[]>,
+): Promise<string> {
   const tenantId = `tenant-${(tenantCount += 1)}`
   await ensureTenant(database, tenantId)
   await ensureBillingPolicy(database, tenantId, policySettings(changes))
-  if (directory !== undefined) await importDirectory({ database, tenantId, directory: directoryOf(directory), at: new Date() })
+  if (directory !== undefined)
+    await importDirectory({ database, tenantId, directory: directoryOf(directory), at: new Date() })
   return tenantId
 }
 
 /** Clients by id, each with its addresses. */
 export function directoryOf(addresses: Record<string, string[]>): DirectoryFile {
-  return { clients: Object.entries(addresses).map(([id, held]) => ({ id, name: `The ${id} company`, addresses: held })) }
+  return {
+    clients: Object.entries(addresses).map(([id, held]) => ({ id, name: `The ${id} company`, addresses: held })),
+  }
 }

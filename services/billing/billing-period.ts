@@ -9,7 +9,7 @@ import type { BillingPolicy } from './billing-policy.ts'
 
 export type PeriodPolicy = Pick<BillingPolicy, 'validFrom' | 'timeZone'>
 
-/** `policies`: oldest first, the first from the beginning of time. Throws a RangeError for a label that is no month. */
+/** `policies`: oldest first, from the beginning of time on. Throws a RangeError for a label that is no month. */
 export function billingPeriod(policies: readonly PeriodPolicy[], label: string): Period {
   const { timeZone } = zoneOf(policies, label)
   const own = calendarMonth(label, timeZone)

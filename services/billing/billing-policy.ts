@@ -42,13 +42,20 @@ export async function ensureBillingPolicy(
     const stored = await storedPolicies(transaction, tenantId)
     const newest = await newestEntryAt(transaction, tenantId)
     if (stored.length === 0 || (newest === null && stored.every((policy) => policy.validFrom === null))) {
-      if (!isSamePolicy(stored.at(-1), wanted)) await insertPolicy(transaction, tenantId, { ...wanted, validFrom: null })
+      if (!isSamePolicy(stored.at(-1), wanted))
+        await insertPolicy(transaction, tenantId, { ...wanted, validFrom: null })
       return
     }
     const changeAt = earliestChangeAt(now, [newest])
     const current = policyAt(stored, changeAt)
-    const fromNow = { ...wanted, unitBytes: current.unitBytes, timeZone: current.timeZone, currency: current.currency }
-    if (!isSamePolicy(current, fromNow)) await insertPolicy(transaction, tenantId, { ...fromNow, validFrom: changeAt })
+    const fromNow = {
+      ...wanted,
+      unitBytes: current.unitBytes,
+      timeZone: current.timeZone,
+      currency: current.currency,
+    }
+    if (!isSamePolicy(current, fromNow))
+      await insertPolicy(transaction, tenantId, { ...fromNow, validFrom: changeAt })
     // A row that waits for the next period was made for other settings: it is overruled there, not changed.
     const nextPeriodFrom = billingPeriodAt(stored, changeAt).upto
     const waiting = stored.find((policy) => policy.validFrom?.getTime() === nextPeriodFrom.getTime())
@@ -66,14 +73,18 @@ export async function billingPolicies(database: Database, tenantId: string): Pro
 export async function requiredPolicies(transaction: SqlTransaction, tenantId: string): Promise<BillingPolicy[]> {
   const policies = await storedPolicies(transaction, tenantId)
   if (policies.length === 0) {
-    throw new Error(`Tenant "${tenantId}" has no billing policy yet: start the worker (tollgate worker or tollgate up) once`)
+    throw new Error(
+      `Tenant "${tenantId}" has no billing policy yet: start the worker (tollgate worker or tollgate up) once`,
+    )
   }
   return policies
 }
 
 /** The policy that holds for a message of this time. `policies` as `billingPolicies` gives them. */
 export function policyAt(policies: readonly BillingPolicy[], time: Date): BillingPolicy {
-  const found = policies.findLast((policy) => policy.validFrom === null || policy.validFrom.getTime() <= time.getTime())
+  const found = policies.findLast(
+    (policy) => policy.validFrom === null || policy.validFrom.getTime() <= time.getTime(),
+  )
   if (found === undefined) throw new Error('The first billing policy does not begin at the beginning of time')
   return found
 }
@@ -99,8 +110,15 @@ async function insertPolicy(transaction: SqlTransaction, tenantId: string, polic
      select $1::text, $2::timestamptz, count(*) + 1, $3, $4, $5, $6, $7, $8, $9
      from billing_policy where tenant_id = $1 and valid_from = $2`,
     [
-      tenantId, policy.validFrom ?? '-infinity', policy.mode, policy.unitBytes, policy.timeZone, policy.currency,
-      policy.billsRefusedContent, policy.billsDuplicates, policy.lowersLocalPart,
+      tenantId,
+      policy.validFrom ?? '-infinity',
+      policy.mode,
+      policy.unitBytes,
+      policy.timeZone,
+      policy.currency,
+      policy.billsRefusedContent,
+      policy.billsDuplicates,
+      policy.lowersLocalPart,
     ],
   )
 }

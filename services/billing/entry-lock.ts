@@ -11,7 +11,9 @@
 import type { SqlTransaction } from './in-transaction.ts'
 
 export async function shareEntryLock(transaction: SqlTransaction, tenantId: string): Promise<void> {
-  await transaction.query(`select pg_advisory_xact_lock_shared(hashtext('tollgate entries'), hashtext($1))`, [tenantId])
+  await transaction.query(`select pg_advisory_xact_lock_shared(hashtext('tollgate entries'), hashtext($1))`, [
+    tenantId,
+  ])
 }
 
 export async function takeEntryLock(transaction: SqlTransaction, tenantId: string): Promise<void> {
@@ -29,5 +31,10 @@ export async function newestEntryAt(transaction: SqlTransaction, tenantId: strin
 
 /** The earliest time from which a change may hold that should hold from `wanted` on: never over a metered message. */
 export function earliestChangeAt(wanted: Date, newest: (Date | null)[]): Date {
-  return new Date(newest.reduce((latest, time) => Math.max(latest, time === null ? -Infinity : time.getTime() + 1), wanted.getTime()))
+  return new Date(
+    newest.reduce(
+      (latest, time) => Math.max(latest, time === null ? -Infinity : time.getTime() + 1),
+      wanted.getTime(),
+    ),
+  )
 }

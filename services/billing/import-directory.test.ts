@@ -2,9 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { storedEntries } from '../../test/billing-entries.ts'
 import { storeBatch, storedMessage } from '../../test/billing-log.ts'
 import { directoryOf, tenantWith } from '../../test/billing-tenant.ts'
+import { waitingForLock } from '../../test/billing-waiting.ts'
 import { createTestDatabase, type TestDatabase } from '../../test/test-database.ts'
 import type { DirectoryFile } from '../contracts/directory.ts'
-import { DirectoryFault, importDirectory } from './import-directory.ts'
+import { shareEntryLock } from './entry-lock.ts'
+import { DirectoryFault, importDirectory, type DirectoryChange } from './import-directory.ts'
+import { inTransaction } from './in-transaction.ts'
 import { meterBatch } from './meter-batch.ts'
 
 const first = new Date('2026-11-01T00:00:00.000Z')
@@ -19,8 +22,12 @@ describe('importing a directory', () => {
     await test.drop()
   })
 
-  const take = async (tenantId: string, directory: DirectoryFile, at: Date, options: { dryRun?: boolean; force?: boolean } = {}) =>
-    await importDirectory({ database: test.database, tenantId, directory, at, ...options })
+  const take = async (
+    tenantId: string,
+    directory: DirectoryFile,
+    at: Date,
+    options: { dryRun?: boolean; force?: boolean } = {},
+  ) => await importDirectory({ database: test.database, tenantId, directory, at, ...options })
 
   async function holdings(tenantId: string) {
     const { rows } = await test.database.pool.query<{ text: string }>(
@@ -45,7 +52,13 @@ describe('importing a directory', () => {
       { kind: 'address-moved', address: 'ben@acme.example', fromClientId: 'acme', clientId: 'cargo', at: later },
       { kind: 'address-gained', address: 'new@acme.example', clientId: 'acme', at: later },
     ])
-    expect(await take(tenantId, directoryOf({ acme: ['anna@acme.example'], cargo: ['ben@acme.example'] }), new Date(later.getTime() + 1_000))).toEqual([
+    expect(
+      await take(
+        tenantId,
+        directoryOf({ acme: ['anna@acme.example'], cargo: ['ben@acme.example'] }),
+        new Date(later.getTime() + 1_000),
+      ),
+    ).toEqual([
       { kind: 'address-lost', address: 'new@acme.example', clientId: 'acme', at: new Date(later.getTime() + 1_000) },
     ])
     expect(await holdings(tenantId)).toEqual([
@@ -66,15 +79,32 @@ describe('importing a directory', () => {
 
   it('tells the changes of a client by their names', async () => {
     const tenantId = await tenantWith(test.database)
-    await take(tenantId, { clients: [{ id: 'dept', name: 'Department', parent: 'acme', addresses: [] }, { id: 'acme', name: 'Acme', addresses: [] }] }, first)
-    const changed: DirectoryFile = { clients: [{ id: 'dept', name: 'Sales', state: 'blocked', addresses: [] }, { id: 'acme', name: 'Acme', parent: 'dept', addresses: [] }] }
+    await take(
+      tenantId,
+      {
+        clients: [
+          { id: 'dept', name: 'Department', parent: 'acme', addresses: [] },
+          { id: 'acme', name: 'Acme', addresses: [] },
+        ],
+      },
+      first,
+    )
+    const changed: DirectoryFile = {
+      clients: [
+        { id: 'dept', name: 'Sales', state: 'blocked', addresses: [] },
+        { id: 'acme', name: 'Acme', parent: 'dept', addresses: [] },
+      ],
+    }
     expect(await take(tenantId, changed, later)).toEqual([
       { kind: 'client-renamed', clientId: 'dept', from: 'Department', to: 'Sales' },
       { kind: 'client-parent-changed', clientId: 'dept', from: 'acme', to: null },
       { kind: 'client-state-changed', clientId: 'dept', from: 'active', to: 'blocked' },
       { kind: 'client-parent-changed', clientId: 'acme', from: null, to: 'dept' },
     ])
-    const { rows } = await test.database.pool.query('select client_id, name, parent_id, state from client where tenant_id = $1 order by 1', [tenantId])
+    const { rows } = await test.database.pool.query(
+      'select client_id, name, parent_id, state from client where tenant_id = $1 order by 1',
+      [tenantId],
+    )
     expect(rows).toEqual([
       { client_id: 'acme', name: 'Acme', parent_id: 'dept', state: 'active' },
       { client_id: 'dept', name: 'Sales', parent_id: null, state: 'blocked' },
@@ -84,8 +114,11 @@ describe('importing a directory', () => {
   it('bills each message of a moved address to exactly one client: the moment of the change belongs to the new one', async () => {
     const tenantId = await tenantWith(test.database, {}, { acme: ['anna@acme.example'], cargo: ['*@acme.example'] })
     await take(tenantId, directoryOf({ acme: [], cargo: ['*@acme.example', 'anna@acme.example'] }), later)
-    const around = [-1, 0, 1].map((offset) => storedMessage(new Date(later.getTime() + offset), 10, ['anna@acme.example']))
-    for (const message of around.reverse()) await meterBatch(test.database, tenantId, await storeBatch(test.database, tenantId, [message]))
+    const around = [-1, 0, 1].map((offset) =>
+      storedMessage(new Date(later.getTime() + offset), 10, ['anna@acme.example']),
+    )
+    for (const message of around.reverse())
+      await meterBatch(test.database, tenantId, await storeBatch(test.database, tenantId, [message]))
     const entries = await storedEntries(test.database, tenantId)
     expect(entries.map((entry) => [entry.endedAt.toISOString(), entry.clientId])).toEqual([
       ['2026-11-15T09:59:59.999Z', 'acme'],
@@ -100,7 +133,11 @@ describe('importing a directory', () => {
     await meterBatch(test.database, tenantId, await storeBatch(test.database, tenantId, [message()]))
     const changes = await take(tenantId, directoryOf({ acme: [], cargo: ['anna@acme.example'] }), later)
     expect(changes.at(-1)).toEqual({
-      kind: 'address-moved', address: 'anna@acme.example', fromClientId: 'acme', clientId: 'cargo', at: new Date('2026-11-20T00:00:00.001Z'),
+      kind: 'address-moved',
+      address: 'anna@acme.example',
+      fromClientId: 'acme',
+      clientId: 'cargo',
+      at: new Date('2026-11-20T00:00:00.001Z'),
     })
     await meterBatch(test.database, tenantId, await storeBatch(test.database, tenantId, [message()]))
     expect((await storedEntries(test.database, tenantId)).map((entry) => entry.clientId)).toEqual(['acme', 'acme'])
@@ -108,7 +145,11 @@ describe('importing a directory', () => {
 
   it('holds from its own time where mail was metered for the house before there was a directory', async () => {
     const tenantId = await tenantWith(test.database)
-    await meterBatch(test.database, tenantId, await storeBatch(test.database, tenantId, [storedMessage(first, 1, ['anna@acme.example'])]))
+    await meterBatch(
+      test.database,
+      tenantId,
+      await storeBatch(test.database, tenantId, [storedMessage(first, 1, ['anna@acme.example'])]),
+    )
     await take(tenantId, directoryOf({ acme: ['anna@acme.example'] }), later)
     expect(await holdings(tenantId)).toEqual(['anna@acme.example acme 2026-11-15T10:00:00.000..'])
   })
@@ -134,7 +175,11 @@ describe('importing a directory', () => {
   })
 
   it('refuses to take away more than half of the addresses unless forced', async () => {
-    const tenantId = await tenantWith(test.database, {}, { acme: ['a@x.example', 'b@x.example', 'c@x.example', 'd@x.example'] })
+    const tenantId = await tenantWith(
+      test.database,
+      {},
+      { acme: ['a@x.example', 'b@x.example', 'c@x.example', 'd@x.example'] },
+    )
     const refused = take(tenantId, directoryOf({ acme: ['a@x.example'] }), later)
     await expect(refused).rejects.toThrow(/3 of 4 addresses would be gone, which is more than half/)
     expect(await holdings(tenantId)).toHaveLength(4)
@@ -145,7 +190,9 @@ describe('importing a directory', () => {
 
   it('counts a moved address as kept', async () => {
     const tenantId = await tenantWith(test.database, {}, { acme: ['a@x.example', 'b@x.example'] })
-    expect(await take(tenantId, directoryOf({ acme: [], cargo: ['a@x.example', 'b@x.example'] }), later)).toHaveLength(3)
+    expect(
+      await take(tenantId, directoryOf({ acme: [], cargo: ['a@x.example', 'b@x.example'] }), later),
+    ).toHaveLength(3)
   })
 
   it('lists everything that is wrong with a directory, naming clients and address, and writes nothing', async () => {
@@ -175,14 +222,20 @@ describe('importing a directory', () => {
   })
 
   it('takes two spellings of one address for two where the tenant says so', async () => {
-    const tenantId = await tenantWith(test.database, { lowerCaseLocalPart: false }, { acme: ['Anna@acme.example'], cargo: ['anna@ACME.example'] })
+    const tenantId = await tenantWith(
+      test.database,
+      { lowerCaseLocalPart: false },
+      { acme: ['Anna@acme.example'], cargo: ['anna@ACME.example'] },
+    )
     expect(await holdings(tenantId)).toEqual(['Anna@acme.example acme ..', 'anna@acme.example cargo ..'])
   })
 
   it('refuses a time that has not come', async () => {
     const tenantId = await tenantWith(test.database)
     const tomorrow = new Date(Date.now() + 86_400_000)
-    await expect(take(tenantId, directoryOf({ acme: [] }), tomorrow)).rejects.toThrow(/cannot be imported ahead of time/)
+    await expect(take(tenantId, directoryOf({ acme: [] }), tomorrow)).rejects.toThrow(
+      /cannot be imported ahead of time/,
+    )
   })
 
   it('gives an address to one client only, whatever writes it', async () => {
@@ -194,13 +247,43 @@ describe('importing a directory', () => {
     await expect(stolen).rejects.toThrow(/client_address_has_one_owner/)
   })
 
+  it('waits for metering that has begun, and changes owners only after what it wrote', async () => {
+    const tenantId = await tenantWith(test.database, {}, { acme: ['anna@acme.example'], cargo: [] })
+    const message = storedMessage('2026-11-20T00:00:00.000Z', 10, ['anna@acme.example'])
+    await storeBatch(test.database, tenantId, [message])
+    let changes: Promise<DirectoryChange[]> = Promise.resolve([])
+    await inTransaction(test.database, async (transaction) => {
+      await shareEntryLock(transaction, tenantId)
+      changes = take(tenantId, directoryOf({ acme: [], cargo: ['anna@acme.example'] }), later)
+      await waitingForLock(test.database, changes)
+      await transaction.query(
+        `insert into usage_entry (tenant_id, transaction_id, id_time, recipient_id, ended_at, direction, full_bytes,
+           split_bytes, is_billable, size_source)
+         select tenant_id, transaction_id, id_time, transaction_id, ended_at, 'inbound', 10, 10, true, 'data'
+         from mail_transaction where tenant_id = $1`,
+        [tenantId],
+      )
+    })
+    expect((await changes).map((change) => ('at' in change ? change.at : null))).toEqual([
+      new Date('2026-11-20T00:00:00.001Z'),
+    ])
+  })
+
   it('lets concurrent imports and metering pass one after the other', async () => {
     const tenantId = await tenantWith(test.database, {}, { acme: ['a@x.example'], cargo: ['b@x.example'] })
     const batches = await Promise.all(
-      [0, 1, 2, 3].map(async (second) => await storeBatch(test.database, tenantId, [storedMessage(new Date(later.getTime() + second * 1_000), 3, ['a@x.example', 'b@x.example'])])),
+      [0, 1, 2, 3].map(
+        async (second) =>
+          await storeBatch(test.database, tenantId, [
+            storedMessage(new Date(later.getTime() + second * 1_000), 3, ['a@x.example', 'b@x.example']),
+          ]),
+      ),
     )
     const swapped = directoryOf({ acme: ['b@x.example'], cargo: ['a@x.example'] })
-    await Promise.all([...batches.map((batchId) => meterBatch(test.database, tenantId, batchId)), take(tenantId, swapped, later)])
+    await Promise.all([
+      ...batches.map((batchId) => meterBatch(test.database, tenantId, batchId)),
+      take(tenantId, swapped, later),
+    ])
     const { rows } = await test.database.pool.query<{ wrong: bigint; entries: bigint }>(
       `select count(*) as entries, count(*) filter (where held.client_id is distinct from entry.client_id) as wrong
        from usage_entry entry join recipient_name using (tenant_id, recipient_id)

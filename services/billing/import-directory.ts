@@ -69,17 +69,25 @@ async function changeTime(transaction: SqlTransaction, tenantId: string, wanted:
   )
   const { held, newest, is_future: isFuture } = rows[0]!
   if (isFuture) {
-    throw new RangeError(`A directory cannot be imported ahead of time (${wanted.toISOString()}): import it when it shall hold`)
+    throw new RangeError(
+      `A directory cannot be imported ahead of time (${wanted.toISOString()}): import it when it shall hold`,
+    )
   }
   const newestEntry = await newestEntryAt(transaction, tenantId)
   return held || newestEntry !== null ? earliestChangeAt(wanted, [newest, newestEntry]) : null
 }
 
-async function changedClients(transaction: SqlTransaction, tenantId: string, wanted: WantedDirectory): Promise<DirectoryChange[]> {
-  const { rows } = await transaction.query<{ client_id: string; name: string; parent_id: string | null; state: string }>(
-    'select client_id, name, parent_id, state from client where tenant_id = $1',
-    [tenantId],
-  )
+async function changedClients(
+  transaction: SqlTransaction,
+  tenantId: string,
+  wanted: WantedDirectory,
+): Promise<DirectoryChange[]> {
+  const { rows } = await transaction.query<{
+    client_id: string
+    name: string
+    parent_id: string | null
+    state: string
+  }>('select client_id, name, parent_id, state from client where tenant_id = $1', [tenantId])
   const stored = new Map(rows.map((row) => [row.client_id, row]))
   const changes: DirectoryChange[] = []
   for (const { clientId, name, parentId, state } of wanted.clients) {
@@ -92,12 +100,17 @@ async function changedClients(transaction: SqlTransaction, tenantId: string, wan
     if (before.parent_id !== parentId) {
       changes.push({ kind: 'client-parent-changed', clientId, from: before.parent_id, to: parentId })
     }
-    if (before.state !== state) changes.push({ kind: 'client-state-changed', clientId, from: before.state, to: state })
+    if (before.state !== state)
+      changes.push({ kind: 'client-state-changed', clientId, from: before.state, to: state })
   }
   return changes
 }
 
-async function changedAddresses(transaction: SqlTransaction, tenantId: string, wanted: WantedDirectory): Promise<ChangedAddress[]> {
+async function changedAddresses(
+  transaction: SqlTransaction,
+  tenantId: string,
+  wanted: WantedDirectory,
+): Promise<ChangedAddress[]> {
   const { rows } = await transaction.query<ChangedAddress>(
     `with held as (select address, client_id from client_address where tenant_id = $1 and upper_inf(valid)),
        wanted as (select address, client_id from unnest($2::text[], $3::text[]) as w (address, client_id))
@@ -111,7 +124,11 @@ async function changedAddresses(transaction: SqlTransaction, tenantId: string, w
   return rows
 }
 
-async function refuseShrunkDirectory(transaction: SqlTransaction, tenantId: string, changed: ChangedAddress[]): Promise<void> {
+async function refuseShrunkDirectory(
+  transaction: SqlTransaction,
+  tenantId: string,
+  changed: ChangedAddress[],
+): Promise<void> {
   const { rows } = await transaction.query<{ count: number }>(
     'select count(*)::int as count from client_address where tenant_id = $1 and upper_inf(valid)',
     [tenantId],
@@ -133,7 +150,12 @@ async function writeClients(transaction: SqlTransaction, tenantId: string, wante
      select $1, client_id, name, state from unnest($2::text[], $3::text[], $4::text[]) as c (client_id, name, state)
      on conflict (tenant_id, client_id) do update set name = excluded.name, state = excluded.state
        where (client.name, client.state) is distinct from (excluded.name, excluded.state)`,
-    [tenantId, clients.map((client) => client.clientId), clients.map((client) => client.name), clients.map((client) => client.state)],
+    [
+      tenantId,
+      clients.map((client) => client.clientId),
+      clients.map((client) => client.name),
+      clients.map((client) => client.state),
+    ],
   )
   await transaction.query(
     `update client set parent_id = c.parent_id from unnest($2::text[], $3::text[]) as c (client_id, parent_id)
@@ -142,7 +164,12 @@ async function writeClients(transaction: SqlTransaction, tenantId: string, wante
   )
 }
 
-async function writeAddresses(transaction: SqlTransaction, tenantId: string, changed: ChangedAddress[], from: Date | null): Promise<void> {
+async function writeAddresses(
+  transaction: SqlTransaction,
+  tenantId: string,
+  changed: ChangedAddress[],
+  from: Date | null,
+): Promise<void> {
   const ended = changed.filter((address) => address.fromClientId !== null)
   const begun = changed.filter((address) => address.toClientId !== null)
   await transaction.query(

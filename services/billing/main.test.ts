@@ -44,15 +44,22 @@ describe('the metering worker', () => {
   it('meters what comes in while it runs, each batch once, however many workers there are', async () => {
     const config = configOf('many-workers')
     const databases: Database[] = [1, 2, 3].map(() => openDatabase(test.url, { applicationName: 'billing test' }))
-    const workers = await Promise.all(databases.map((database) => startBilling({ config, database, log: capturedLog().log })))
-    const messages = Array.from({ length: 40 }, (_, index) => storedMessage(new Date(Date.parse(at) + index), 10, ['a@x.example', 'b@x.example']))
+    const workers = await Promise.all(
+      databases.map((database) => startBilling({ config, database, log: capturedLog().log })),
+    )
+    const messages = Array.from({ length: 40 }, (_, index) =>
+      storedMessage(new Date(Date.parse(at) + index), 10, ['a@x.example', 'b@x.example']),
+    )
     await Promise.all(messages.map((message) => storeBatch(test.database, config.tenant, [message])))
     await untilMetered(config.tenant)
     await Promise.all(workers.map((worker) => worker.stop()))
     await Promise.all(databases.map((database) => database.close()))
     const entries = await storedEntries(test.database, config.tenant)
     expect(entries.map((entry) => entry.split)).toEqual(Array.from({ length: 80 }, () => 5n))
-    const { rows } = await test.database.pool.query('select sum(entry_count)::int as count from metered_batch where tenant_id = $1', [config.tenant])
+    const { rows } = await test.database.pool.query(
+      'select sum(entry_count)::int as count from metered_batch where tenant_id = $1',
+      [config.tenant],
+    )
     expect(rows).toEqual([{ count: 80 }])
   })
 
@@ -89,7 +96,11 @@ describe('the metering worker', () => {
     expect(await unmeteredBatches(test.database, config.tenant, 0n, 10)).toEqual([poisonedBatch])
     const told = lines.filter((line) => line.includes('could not be metered'))
     expect(told).toHaveLength(1)
-    expect(JSON.parse(told[0]!)).toMatchObject({ level: 'error', batchId: String(poisonedBatch), err: { message: expect.stringContaining('usage_entry_direction') } })
+    expect(JSON.parse(told[0]!)).toMatchObject({
+      level: 'error',
+      batchId: String(poisonedBatch),
+      err: { message: expect.stringContaining('usage_entry_direction') },
+    })
   })
 
   it('starts without Postgres, loses it and finds it again, and meters every batch once', async () => {
@@ -122,18 +133,28 @@ describe('the metering worker', () => {
     const config = configOf('set-up', { mode: 'split' }, [network])
     const { log, lines } = capturedLog()
     const worker = await startBilling({ config, database: test.database, log })
-    await storeBatch(test.database, config.tenant, [storedMessage(at, 1, [{ address: 'x@else.example', direction: 'outbound' }], { networkName: 'printers' })])
+    await storeBatch(test.database, config.tenant, [
+      storedMessage(at, 1, [{ address: 'x@else.example', direction: 'outbound' }], { networkName: 'printers' }),
+    ])
     await storeBatch(test.database, config.tenant, [])
     await untilMetered(config.tenant)
     await worker.stop()
     expect((await storedEntries(test.database, config.tenant)).map((entry) => entry.clientId)).toEqual(['acme'])
-    const { rows } = await test.database.pool.query('select mode from billing_policy where tenant_id = $1', [config.tenant])
+    const { rows } = await test.database.pool.query('select mode from billing_policy where tenant_id = $1', [
+      config.tenant,
+    ])
     expect(rows).toEqual([{ mode: 'split' }])
-    expect(lines.join('')).toMatch(/networks: \\"printers\\" names the client \\"acme\\", which the directory does not hold/)
+    expect(lines.join('')).toMatch(
+      /networks: \\"printers\\" names the client \\"acme\\", which the directory does not hold/,
+    )
   })
 
   it('tells a zone that does not exist at the start', async () => {
-    const started = startBilling({ config: configOf('no-zone', { timeZone: 'Europe/Berlni' }), database: test.database, log: capturedLog().log })
+    const started = startBilling({
+      config: configOf('no-zone', { timeZone: 'Europe/Berlni' }),
+      database: test.database,
+      log: capturedLog().log,
+    })
     await expect(started).rejects.toThrow(/billing\.timeZone: "Europe\/Berlni"/)
   })
 })

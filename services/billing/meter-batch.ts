@@ -19,7 +19,8 @@ export async function meterBatch(database: Database, tenantId: string, batchId: 
     await shareEntryLock(transaction, tenantId)
     // Only saves waiting for the other worker: that a batch is metered once is the key of metered_batch.
     const claim = await transaction.query<{ claimed: boolean }>(
-      `select pg_try_advisory_xact_lock(hashtextextended('tollgate batch ' || $1::text || ' ' || $2::text, 0)) as claimed`,
+      `select pg_try_advisory_xact_lock(hashtextextended('tollgate batch ' || $1::text || ' ' || $2::text, 0))
+         as claimed`,
       [tenantId, batchId],
     )
     if (claim.rows[0]?.claimed !== true) return null

@@ -54,11 +54,15 @@ export class MeteringPass {
     try {
       const entryCount = await meterBatch(this.#database, this.#tenantId, batchId)
       this.#failedUntil.delete(batchId)
-      if (entryCount !== null) this.#log.debug({ batchId: String(batchId), entryCount: String(entryCount) }, 'metered a batch')
+      if (entryCount !== null)
+        this.#log.debug({ batchId: String(batchId), entryCount: String(entryCount) }, 'metered a batch')
       return entryCount !== null
     } catch (error) {
       if (isDatabaseUnavailable(error)) throw error
-      this.#log.error({ err: error, batchId: String(batchId) }, 'a batch could not be metered, and is tried again in a minute')
+      this.#log.error(
+        { err: error, batchId: String(batchId) },
+        'a batch could not be metered, and is tried again in a minute',
+      )
       this.#failedUntil.set(batchId, performance.now() + retryMs)
       return false
     }

@@ -43,7 +43,8 @@ export async function ensureNetworkClients(
       [...names, from],
     )
     const unknown = await transaction.query<{ network: string; client: string }>(
-      `select network_name as network, client_id as client from unnest($2::text[], $3::text[]) as wanted (network_name, client_id)
+      `select network_name as network, client_id as client
+       from unnest($2::text[], $3::text[]) as wanted (network_name, client_id)
        where not exists (select from client where client.tenant_id = $1 and client.client_id = wanted.client_id)`,
       names,
     )

@@ -18,12 +18,21 @@ export async function usagePeriods(database: Database, tenantId: string): Promis
     if (oldest === null || newest === null) return { labels: [], timeZone }
     const lastLabel = billingPeriodAt(policies, newest).label
     const periods = [billingPeriodAt(policies, oldest)]
-    while (periods.at(-1)!.label < lastLabel) periods.push(billingPeriod(policies, nextMonthLabel(periods.at(-1)!.label)))
+    while (periods.at(-1)!.label < lastLabel) {
+      periods.push(billingPeriod(policies, nextMonthLabel(periods.at(-1)!.label)))
+    }
     const { rows } = await transaction.query<{ label: string }>(
-      `select label from unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) as month (label, month_from, month_upto)
-       where exists (select from usage_entry where tenant_id = $1 and ended_at >= month_from and ended_at < month_upto)
+      `select label
+       from unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) as month (label, month_from, month_upto)
+       where exists (
+         select from usage_entry where tenant_id = $1 and ended_at >= month_from and ended_at < month_upto)
        order by label desc`,
-      [tenantId, periods.map((period) => period.label), periods.map((period) => period.from), periods.map((period) => period.upto)],
+      [
+        tenantId,
+        periods.map((period) => period.label),
+        periods.map((period) => period.from),
+        periods.map((period) => period.upto),
+      ],
     )
     return { labels: rows.map((row) => row.label), timeZone }
   })

@@ -69,16 +69,28 @@ export async function usageReport(options: UsageOptions): Promise<UsageReport> {
     const policies = await requiredPolicies(client, tenantId)
     const period = billingPeriod(policies, options.period)
     await refuseUnknownClient(client, tenantId, clientId)
-    const modeSpans = options.mode === undefined ? modeSpansIn(policies, period) : [{ mode: options.mode, from: period.from }]
-    const totals = await client.query<UsageReport['totals']>(usageTotalsSql, [tenantId, period.from, period.upto, clientId])
+    const modeSpans =
+      options.mode === undefined ? modeSpansIn(policies, period) : [{ mode: options.mode, from: period.from }]
+    const totals = await client.query<UsageReport['totals']>(usageTotalsSql, [
+      tenantId,
+      period.from,
+      period.upto,
+      clientId,
+    ])
     const unmetered = await client.query<{ count: number }>(unmeteredCountSql, [tenantId])
     const days = calendarDays(period)
     // All rows will be read: the plan that is fastest to the first one would be the wrong one.
     await client.query('set local cursor_tuple_fraction = 1')
     await client.query(`declare usage_row no scroll cursor for ${usageRowsSql}`, [
-      tenantId, period.from, period.upto, by, clientId,
-      days.map((day) => day.from), days.map((day) => day.label),
-      modeSpans.map((span) => span.from), modeSpans.map((span) => span.mode),
+      tenantId,
+      period.from,
+      period.upto,
+      by,
+      clientId,
+      days.map((day) => day.from),
+      days.map((day) => day.label),
+      modeSpans.map((span) => span.from),
+      modeSpans.map((span) => span.mode),
     ])
     const batches = readBatches(client, close)
     return {
@@ -147,5 +159,6 @@ async function refuseUnknownClient(client: SqlTransaction, tenantId: string, cli
      union all (select from network_client where tenant_id = $1 and client_id = $2 limit 1)`,
     [tenantId, clientId],
   )
-  if (rowCount === 0) throw new RangeError(`There is no client "${clientId}": see the ids in the directory, or write house`)
+  if (rowCount === 0)
+    throw new RangeError(`There is no client "${clientId}": see the ids in the directory, or write house`)
 }

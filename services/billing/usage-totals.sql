@@ -1,4 +1,5 @@
--- What a period holds, both ways of counting. $1 tenant, $2 and $3 the period, $4 only this client (as in usage-rows.sql).
+-- What a period holds, both ways of counting. $1 tenant, $2 and $3 the period, $4 only this client, as in
+-- usage-rows.sql.
 select
   coalesce(sum(full_bytes) filter (where is_billable), 0)::text as "fullBytes",
   coalesce(sum(split_bytes) filter (where is_billable), 0)::text as "splitBytes",

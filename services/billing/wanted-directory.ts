@@ -21,7 +21,8 @@ export function wantedDirectory(directory: DirectoryFile, normalization: Address
   const faults: string[] = []
   const clients = new Map<string, DirectoryFile['clients'][number]>()
   for (const client of directory.clients) {
-    if (client.id === 'house') faults.push('client "house": the name stands for addresses that nobody holds, take another')
+    if (client.id === 'house')
+      faults.push('client "house": the name stands for addresses that nobody holds, take another')
     if (clients.has(client.id)) faults.push(`client "${client.id}" is listed twice: keep one`)
     clients.set(client.id, client)
   }
@@ -36,8 +37,10 @@ export function wantedDirectory(directory: DirectoryFile, normalization: Address
       if (owner === undefined) ownerOf.set(address, client.id)
     }
     const { parent } = client
-    if (parent !== undefined && !clients.has(parent)) faults.push(`client "${client.id}": its parent "${parent}" is not in the directory`)
-    else if (isOwnAncestor(client.id, clients)) faults.push(`client "${client.id}" is its own ancestor: break the circle of parents`)
+    if (parent !== undefined && !clients.has(parent))
+      faults.push(`client "${client.id}": its parent "${parent}" is not in the directory`)
+    else if (isOwnAncestor(client.id, clients))
+      faults.push(`client "${client.id}" is its own ancestor: break the circle of parents`)
   }
   if (faults.length > 0) throw new DirectoryFault(faults)
   return {

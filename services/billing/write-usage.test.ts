@@ -11,14 +11,24 @@ import { calendarMonth } from '../contracts/period.ts'
 import type { UsageGrouping, UsageReport } from './usage-report.ts'
 import { columnsOf, guardedText, writeUsage, writeUsageFile, type UsageFormat } from './write-usage.ts'
 
-function reportOf(rows: UsageRow[], by: UsageGrouping = 'recipient', batchSize = 3): UsageReport & { closedCount: number } {
+function reportOf(
+  rows: UsageRow[],
+  by: UsageGrouping = 'recipient',
+  batchSize = 3,
+): UsageReport & { closedCount: number } {
   const period = calendarMonth('2026-11', 'Europe/Berlin')
   async function* batches() {
     for (let from = 0; from < rows.length; from += batchSize) yield rows.slice(from, from + batchSize)
   }
   const report = {
-    period, by, clientId: null, mode: 'split' as const, modeSpans: [{ mode: 'split' as const, from: period.from }],
-    unitBytes: 1_000_000, totals: { fullBytes: '7', splitBytes: '6', messageCount: '5' }, unmeteredBatchCount: 0,
+    period,
+    by,
+    clientId: null,
+    mode: 'split' as const,
+    modeSpans: [{ mode: 'split' as const, from: period.from }],
+    unitBytes: 1_000_000,
+    totals: { fullBytes: '7', splitBytes: '6', messageCount: '5' },
+    unmeteredBatchCount: 0,
     batches: batches(),
     rows: (async function* () {})(),
     closedCount: 0,
@@ -44,13 +54,27 @@ async function written(report: UsageReport, format: UsageFormat) {
 }
 
 const row = (changes: Partial<UsageRow>): UsageRow => ({
-  clientId: 'acme', clientName: 'Acme', recipient: 'anna@acme.example', domain: 'acme.example', day: null, direction: 'inbound',
-  messageCount: '1', billedBytes: '1000', unbilledBytes: '0', ...changes,
+  clientId: 'acme',
+  clientName: 'Acme',
+  recipient: 'anna@acme.example',
+  domain: 'acme.example',
+  day: null,
+  direction: 'inbound',
+  messageCount: '1',
+  billedBytes: '1000',
+  unbilledBytes: '0',
+  ...changes,
 })
 
 describe('writing usage', () => {
   it('is RFC 4180 with CRLF, a header row and octets in the names of columns', async () => {
-    const { text } = await written(reportOf([row({}), row({ clientId: null, clientName: null, recipient: 'a "b", c@x', billedBytes: '9007199254740993' })]), 'csv')
+    const { text } = await written(
+      reportOf([
+        row({}),
+        row({ clientId: null, clientName: null, recipient: 'a "b", c@x', billedBytes: '9007199254740993' }),
+      ]),
+      'csv',
+    )
     expect(text).toBe(
       'client_id,client_name,recipient,domain,direction,messages,billed_bytes,unbilled_bytes\r\n' +
         'acme,Acme,anna@acme.example,acme.example,inbound,1,1000,0\r\n' +
@@ -68,23 +92,46 @@ describe('writing usage', () => {
   })
 
   it('guards texts that a spreadsheet would run, and leaves amounts below zero alone', async () => {
-    const { text } = await written(reportOf([row({ clientName: '=cmd()', recipient: '+1@x', domain: '-x', billedBytes: '-500' })]), 'csv')
+    const { text } = await written(
+      reportOf([row({ clientName: '=cmd()', recipient: '+1@x', domain: '-x', billedBytes: '-500' })]),
+      'csv',
+    )
     expect(text.split('\r\n')[1]).toBe("acme,'=cmd(),'+1@x,'-x,inbound,1,-500,0")
-    expect(['@a', '\ta', '＝a', "'=a", "o'hara", 'a=b'].map(guardedText)).toEqual(["'@a", "'\ta", "'＝a", "''=a", "o'hara", 'a=b'])
+    expect(['@a', '\ta', '＝a', "'=a", "o'hara", 'a=b'].map(guardedText)).toEqual([
+      "'@a",
+      "'\ta",
+      "'＝a",
+      "''=a",
+      "o'hara",
+      'a=b',
+    ])
   })
 
   it('quotes a lone CR or LF, so that a row stays a row', async () => {
-    const { text } = await written(reportOf([row({ clientName: 'Two\nlines' }), row({ clientName: 'Two\rlines' })]), 'csv')
+    const { text } = await written(
+      reportOf([row({ clientName: 'Two\nlines' }), row({ clientName: 'Two\rlines' })]),
+      'csv',
+    )
     expect(text).toContain('acme,"Two\nlines",')
     expect(text).toContain('acme,"Two\rlines",')
     expect(parseCsv(text)).toHaveLength(3)
   })
 
-  const anyText = fc.oneof(fc.string({ unit: 'binary', minLength: 1 }), fc.string({ unit: fc.constantFrom('"', ',', '\r', '\n', "'", '=', '-', ' ', 'a', ';', '\ufeff'), minLength: 1 }))
+  const anyText = fc.oneof(
+    fc.string({ unit: 'binary', minLength: 1 }),
+    fc.string({ unit: fc.constantFrom('"', ',', '\r', '\n', "'", '=', '-', ' ', 'a', ';', '\ufeff'), minLength: 1 }),
+  )
   const count = fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }).map(String)
   const anyRow: fc.Arbitrary<UsageRow> = fc.record({
-    clientId: fc.option(fc.constantFrom('acme', 'b.c-d')), clientName: fc.option(anyText), recipient: anyText, domain: anyText,
-    day: fc.constant(null), direction: fc.constantFrom('inbound', 'outbound'), messageCount: count, billedBytes: count, unbilledBytes: count,
+    clientId: fc.option(fc.constantFrom('acme', 'b.c-d')),
+    clientName: fc.option(anyText),
+    recipient: anyText,
+    domain: anyText,
+    day: fc.constant(null),
+    direction: fc.constantFrom('inbound', 'outbound'),
+    messageCount: count,
+    billedBytes: count,
+    unbilledBytes: count,
   })
 
   it('gives the same rows when its CSV is parsed, whatever is in them', async () => {
@@ -104,11 +151,25 @@ describe('writing usage', () => {
       fc.asyncProperty(fc.array(anyRow, { maxLength: 10 }), async (rows) => {
         const lines = (await written(reportOf(rows), 'ndjson')).text.split('\n')
         expect(lines.pop()).toBe('')
-        const parsed = JSON.parse((await written(reportOf(rows), 'json')).text) as { rows: UsageRow[]; rowCount: number; period: unknown; unitBytes: number }
+        const parsed = JSON.parse((await written(reportOf(rows), 'json')).text) as {
+          rows: UsageRow[]
+          rowCount: number
+          period: unknown
+          unitBytes: number
+        }
         const expected = rows.map((each) => JSON.parse(JSON.stringify(each)) as UsageRow)
-        expect([lines.map((line) => JSON.parse(line) as UsageRow), parsed.rows, parsed.rowCount]).toEqual([expected, expected, rows.length])
+        expect([lines.map((line) => JSON.parse(line) as UsageRow), parsed.rows, parsed.rowCount]).toEqual([
+          expected,
+          expected,
+          rows.length,
+        ])
         expect([parsed.period, parsed.unitBytes]).toEqual([
-          { label: '2026-11', from: '2026-10-31T23:00:00.000Z', upto: '2026-11-30T23:00:00.000Z', timeZone: 'Europe/Berlin' },
+          {
+            label: '2026-11',
+            from: '2026-10-31T23:00:00.000Z',
+            upto: '2026-11-30T23:00:00.000Z',
+            timeZone: 'Europe/Berlin',
+          },
           1_000_000,
         ])
       }),
@@ -131,11 +192,16 @@ describe('writing usage', () => {
     })
   })
 
-  it.each(['csv', 'json', 'ndjson'] as const)('gives the same octets of %s in whatever batches the rows come', async (format) => {
-    const rows = Array.from({ length: 7 }, (_, index) => row({ recipient: `r${index}@x` }))
-    const texts = await Promise.all([1, 2, 7, 100].map(async (size) => (await written(reportOf(rows, 'recipient', size), format)).text))
-    expect(new Set(texts).size).toBe(1)
-  })
+  it.each(['csv', 'json', 'ndjson'] as const)(
+    'gives the same octets of %s in whatever batches the rows come',
+    async (format) => {
+      const rows = Array.from({ length: 7 }, (_, index) => row({ recipient: `r${index}@x` }))
+      const texts = await Promise.all(
+        [1, 2, 7, 100].map(async (size) => (await written(reportOf(rows, 'recipient', size), format)).text),
+      )
+      expect(new Set(texts).size).toBe(1)
+    },
+  )
 
   it('closes the report also where the output breaks', async () => {
     const report = reportOf([row({})])
@@ -170,16 +236,34 @@ describe('writing usage to a file', () => {
 
   it('says which file cannot be written, and closes the report', async () => {
     const report = reportOf([])
-    await expect(writeUsageFile(report, 'csv', '/nonexistent/november.csv')).rejects.toThrow(/ENOENT.*\/nonexistent\/november\.csv/)
+    await expect(writeUsageFile(report, 'csv', '/nonexistent/november.csv')).rejects.toThrow(
+      /ENOENT.*\/nonexistent\/november\.csv/,
+    )
     expect(report.closedCount).toBe(1)
   })
 })
 
 function rowOfRecord(record: string[]): UsageRow {
-  const [clientId, clientName, recipient, domain, direction, messageCount, billedBytes, unbilledBytes] = record as [string, string, string, string, 'inbound', string, string, string]
+  const [clientId, clientName, recipient, domain, direction, messageCount, billedBytes, unbilledBytes] = record as [
+    string,
+    string,
+    string,
+    string,
+    'inbound',
+    string,
+    string,
+    string,
+  ]
   const unguarded = (text: string) => (/^''*[=+\-@\t\r\n＝＋－＠]/.test(text) ? text.slice(1) : text)
   return {
-    clientId: clientId === 'house' ? null : clientId, clientName: clientName === '' ? null : unguarded(clientName),
-    recipient: unguarded(recipient), domain: unguarded(domain), day: null, direction, messageCount, billedBytes, unbilledBytes,
+    clientId: clientId === 'house' ? null : clientId,
+    clientName: clientName === '' ? null : unguarded(clientName),
+    recipient: unguarded(recipient),
+    domain: unguarded(domain),
+    day: null,
+    direction,
+    messageCount,
+    billedBytes,
+    unbilledBytes,
   }
 }

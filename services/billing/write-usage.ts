@@ -4,8 +4,8 @@
  * Owns    the form of exports: RFC 4180 with CRLF and a header row, octets exact and as decimal strings.
  * Leaves  ending the output to its owner, so that a report can go to standard output or into an HTTP reply.
  * Limits  memory is one batch of rows. The same log gives the same bytes: no time of writing, no order by chance.
- * Why     a text that a spreadsheet would take for a formula gets an apostrophe in front (as does one that begins with
- *         apostrophes and then such a sign, so that taking one away gives the text back). Amounts are left alone.
+ * Why     a text that a spreadsheet would take for a formula gets an apostrophe in front, as does one that begins
+ *         with apostrophes and then such a sign: taking one away gives the text back. Amounts are left alone.
  * Fails   when the output or the database does; the report is closed then, and what was written is not complete.
  */
 import { createHash, type Hash } from 'node:crypto'
@@ -37,7 +37,11 @@ export type UsageManifest = {
 export async function writeUsage(report: UsageReport, format: UsageFormat, output: Writable): Promise<UsageManifest> {
   const written: Written = { hash: createHash('sha256'), rowCount: 0 }
   try {
-    await pipeline(Readable.from(hashed(exportText(report, format, written), written), { objectMode: true, highWaterMark: 1 }), output, { end: false })
+    await pipeline(
+      Readable.from(hashed(exportText(report, format, written), written), { objectMode: true, highWaterMark: 1 }),
+      output,
+      { end: false },
+    )
   } finally {
     await report.close()
   }
@@ -74,7 +78,11 @@ export function manifestHead(report: UsageReport): Omit<UsageManifest, 'format' 
     period: { label: period.label, from: period.from.toISOString(), upto: period.upto.toISOString() },
     timeZone: period.timeZone,
     unitBytes,
-    filter: { by, client: clientId, countedBy: modeSpans.map((span) => ({ mode: span.mode, from: span.from.toISOString() })) },
+    filter: {
+      by,
+      client: clientId,
+      countedBy: modeSpans.map((span) => ({ mode: span.mode, from: span.from.toISOString() })),
+    },
     totals,
     unmeteredBatchCount,
   }
@@ -136,7 +144,12 @@ function csvText(records: readonly (readonly string[])[]): string {
 function jsonHead(report: UsageReport): string {
   const { period, by, clientId, mode, unitBytes, totals } = report
   const head = {
-    period: { label: period.label, from: period.from.toISOString(), upto: period.upto.toISOString(), timeZone: period.timeZone },
+    period: {
+      label: period.label,
+      from: period.from.toISOString(),
+      upto: period.upto.toISOString(),
+      timeZone: period.timeZone,
+    },
     by,
     client: clientId,
     mode,

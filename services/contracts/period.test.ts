@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { calendarDays, calendarMonth, isTimeZone, monthLabelAt, nextMonthLabel, previousMonthLabel } from './period.ts'
+import {
+  calendarDays,
+  calendarMonth,
+  isTimeZone,
+  monthLabelAt,
+  nextMonthLabel,
+  previousMonthLabel,
+} from './period.ts'
 
 const hourMs = 3_600_000
 const zones = Intl.supportedValuesOf('timeZone')
@@ -21,18 +28,25 @@ describe('calendarMonth', () => {
       for (const label of monthsOf(2020, 2035)) {
         const period = calendarMonth(label, timeZone)
         const from = period.from.getTime()
-        if (upto !== null && from !== upto) faults.push(`${timeZone} ${label} does not begin where the month before ends`)
+        if (upto !== null && from !== upto)
+          faults.push(`${timeZone} ${label} does not begin where the month before ends`)
         upto = period.upto.getTime()
         if (upto - from < 27 * 24 * hourMs) faults.push(`${timeZone} ${label} is too short`)
-        if (monthLabelAt(period.from, timeZone) !== label) faults.push(`${timeZone} ${label} does not hold its first instant`)
-        if (monthLabelAt(new Date(upto - 1), timeZone) !== label) faults.push(`${timeZone} ${label} does not hold its last instant`)
+        if (monthLabelAt(period.from, timeZone) !== label)
+          faults.push(`${timeZone} ${label} does not hold its first instant`)
+        if (monthLabelAt(new Date(upto - 1), timeZone) !== label)
+          faults.push(`${timeZone} ${label} does not hold its last instant`)
       }
     }
     expect(faults).toEqual([])
   })
 
   it('holds exactly the times that bear its label, in every zone', () => {
-    const time = fc.date({ min: new Date('2005-01-01T00:00:00Z'), max: new Date('2035-12-31T00:00:00Z'), noInvalidDate: true })
+    const time = fc.date({
+      min: new Date('2005-01-01T00:00:00Z'),
+      max: new Date('2035-12-31T00:00:00Z'),
+      noInvalidDate: true,
+    })
     fc.assert(
       fc.property(time, fc.constantFrom(...zones), (at, timeZone) => {
         const period = calendarMonth(monthLabelAt(at, timeZone), timeZone)
@@ -72,12 +86,16 @@ describe('calendarMonth', () => {
     expect(monthLabelAt(new Date('2009-11-01T03:30:59.999Z'), 'America/St_Johns')).toBe('2009-11')
   })
 
-  it.each(['2026-13', '2026-00', '2026-1', '26-01', '2026-01-01', '', '0000-01'])('refuses the label "%s"', (label) => {
-    expect(() => calendarMonth(label, 'UTC')).toThrow(/is no period: write year and month, like 2026-11/)
-  })
+  it.each(['2026-13', '2026-00', '2026-1', '26-01', '2026-01-01', '', '0000-01'])(
+    'refuses the label "%s"',
+    (label) => {
+      expect(() => calendarMonth(label, 'UTC')).toThrow(/is no period: write year and month, like 2026-11/)
+    },
+  )
 
   it('refuses a zone that does not exist, and remembers none as known', () => {
-    for (const _ of [1, 2]) expect(() => calendarMonth('2026-11', 'Europe/Berlni')).toThrow(/no IANA time zone: write one like/)
+    for (const _ of [1, 2])
+      expect(() => calendarMonth('2026-11', 'Europe/Berlni')).toThrow(/no IANA time zone: write one like/)
     expect(isTimeZone('Europe/Berlin')).toBe(true)
     expect(isTimeZone('Europe/Berlni')).toBe(false)
   })
@@ -91,7 +109,8 @@ describe('calendarDays', () => {
         const period = calendarMonth(label, timeZone)
         let upto = period.from.getTime()
         for (const day of calendarDays(period)) {
-          if (day.from.getTime() !== upto) faults.push(`${timeZone} ${day.label} does not begin where the day before ends`)
+          if (day.from.getTime() !== upto)
+            faults.push(`${timeZone} ${day.label} does not begin where the day before ends`)
           upto = day.upto.getTime()
         }
         if (upto !== period.upto.getTime()) faults.push(`the days of ${timeZone} ${label} do not end with it`)
@@ -105,7 +124,9 @@ describe('calendarDays', () => {
       const { from, upto } = calendarDays(calendarMonth(label, 'Europe/Berlin'))[day - 1]!
       return (upto.getTime() - from.getTime()) / hourMs
     }
-    expect([hoursOf('2026-03', 28), hoursOf('2026-03', 29), hoursOf('2026-10', 25), hoursOf('2026-10', 26)]).toEqual([24, 23, 25, 24])
+    expect([hoursOf('2026-03', 28), hoursOf('2026-03', 29), hoursOf('2026-10', 25), hoursOf('2026-10', 26)]).toEqual([
+      24, 23, 25, 24,
+    ])
   })
 
   it('leaves out the day that a zone skipped', () => {
@@ -116,6 +137,10 @@ describe('calendarDays', () => {
 
 describe('month labels', () => {
   it('go over the turn of a year', () => {
-    expect([nextMonthLabel('2026-12'), previousMonthLabel('2026-01'), nextMonthLabel('2026-09')]).toEqual(['2027-01', '2025-12', '2026-10'])
+    expect([nextMonthLabel('2026-12'), previousMonthLabel('2026-01'), nextMonthLabel('2026-09')]).toEqual([
+      '2027-01',
+      '2025-12',
+      '2026-10',
+    ])
   })
 })

@@ -16,7 +16,12 @@ const dayMs = 86_400_000
 export function calendarMonth(label: string, timeZone: string): Period {
   const { year, month } = yearAndMonth(label)
   if (!isTimeZone(timeZone)) throw new RangeError(`"${timeZone}" is no IANA time zone: write one like Europe/Berlin`)
-  return { label, from: startOfDay(year, month, 1, timeZone), upto: startOfDay(year, month + 1, 1, timeZone), timeZone }
+  return {
+    label,
+    from: startOfDay(year, month, 1, timeZone),
+    upto: startOfDay(year, month + 1, 1, timeZone),
+    timeZone,
+  }
 }
 
 /** The label of the month that holds a time. */
@@ -71,7 +76,7 @@ function yearAndMonth(label: string): { year: number; month: number } {
   return { year: Number(match[1]), month: Number(match[2]) - 1 }
 }
 
-/** First instant at which the clocks of a zone show this day or a later one. Months and days count over, as in Date. */
+/** First instant at which the clocks of a zone show this day or a later one; months and days count over. */
 function startOfDay(year: number, month: number, day: number, timeZone: string): Date {
   const midnight = Date.UTC(year, month, day)
   // Clocks are between 12 h behind UTC and 14 h ahead of it, and changed less than a day before or after.
@@ -81,8 +86,8 @@ function startOfDay(year: number, month: number, day: number, timeZone: string):
   const offsetAfter = localTime(latest, timeZone) - latest
   const candidate = midnight - offsetBefore
   if (offsetBefore === offsetAfter) return new Date(candidate)
-  // The zone changes its clocks near this midnight. Before the change the old offset holds: if midnight came by it,
-  // that was the first one. If it did not, the day began at the change, or at midnight by the new offset.
+  // The zone changes its clocks near this midnight. Before the change the old offset holds: if midnight came by
+  // it, that was the first one. If it did not, the day began at the change, or at midnight by the new offset.
   const change = firstTimeWithOffsetAfter(earliest, latest, offsetBefore, timeZone)
   if (candidate < change) return new Date(candidate)
   return new Date(Math.max(change, midnight - offsetAfter))
