@@ -90,6 +90,20 @@ describe('the api over a socket', () => {
     expect((await fetch(`${api.url}/api/v1/usage?period=2026-10`, { headers })).status).toBe(404)
   })
 
+  it('tells a search that took too long from a database that is away', async () => {
+    const hasty = openDatabase(postgres.url, { applicationName: 'api test', statementTimeoutMs: 500 })
+    const owner = openDatabase(postgres.url, { applicationName: 'api test', role: 'owner', maxConnections: 1 })
+    const other = await startApi({ config: testConfig(), database: hasty, log, isDemo: false })
+    const headers = { cookie: (await login()).headers.get('set-cookie')!.split(';')[0]! }
+    await owner.pool.query('begin; lock table mail_transaction in access exclusive mode')
+    const answer = await fetch(`${other.url}/api/v1/messages`, { headers })
+    await owner.pool.query('rollback')
+    expect([answer.status, ((await answer.json()) as { error: { code: string } }).error.code]).toEqual([503, 'query-timeout'])
+    expect((await fetch(`${other.url}/api/v1/messages`, { headers })).status).toBe(200)
+    await other.stop()
+    await Promise.all([hasty.close(), owner.close()])
+  })
+
   it('stops although a browser holds connections open and one answer is not read', async () => {
     const other = await startApi({ config: testConfig(), database, log, isDemo: false })
     const { hostname, port: otherPort } = new URL(other.url)
