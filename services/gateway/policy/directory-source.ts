@@ -96,11 +96,13 @@ export class DirectorySource {
   async #readKept(): Promise<Directory | null> {
     try {
       const reading = readDirectoryText(await readFile(this.#keptFile, 'utf8'), this.#keptFile)
-      return 'faults' in reading ? null : directoryOf(reading.clients, this.#options.normalization)
-    } catch {
-      // There is none at a first start.
-      return null
+      if ('clients' in reading) return directoryOf(reading.clients, this.#options.normalization)
+      this.#options.log.error(`The last good directory is damaged: ${reading.faults.join('; ')}`)
+    } catch (error) {
+      const isFirstStart = (error as NodeJS.ErrnoException).code === 'ENOENT'
+      if (!isFirstStart) this.#options.log.error(error, 'The last good directory cannot be read')
     }
+    return null
   }
 
   async #keep(clients: readonly DirectoryClient[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -77,6 +77,14 @@ describe('the directory in force', () => {
     await writeFile(directory, clientsOf(20))
     await source.reload(true)
     expect([answer(source, 'u19@example.com'), answer(source, 'u39@example.com')]).toEqual([250, 550])
+  })
+
+  it('is not replaced by an empty one however small it is itself', async () => {
+    await writeFile(directory, clientsOf(2))
+    const source = await open()
+    await writeFile(directory, 'clients: []\n')
+    await source.reload(true)
+    expect([answer(source, 'u0@example.com'), answer(source, 'u99@example.com')]).toEqual([250, 451])
   })
 
   it('is guarded at a start as well', async () => {
@@ -164,5 +172,5 @@ it('keeps the last good directory for its owner alone', async () => {
   await open()
   const kept = path.join(folder, 'policy', 'directory.json')
   expect(JSON.parse(await readFile(kept, 'utf8'))).toMatchObject({ clients: [{ id: 'acme' }] })
-  await chmod(kept, 0o600)
+  expect((await stat(kept)).mode & 0o777).toBe(0o600)
 })
