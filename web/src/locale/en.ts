@@ -193,6 +193,7 @@ export const en = {
     noRuleHit: 'No rule hit.',
     recipients: 'No recipient | {count} recipient | {count} recipients',
     noRecipient: 'No recipient was given before it ended.',
+    turnedAwayLater: 'Accepted here means at rcpt; the message itself was {outcome} later, for all of them.',
     deliveries: 'Deliveries',
     notTried: 'Not tried yet.',
     bytes: 'Size and billing',

@@ -193,6 +193,7 @@ export const ja: Messages = {
     noRuleHit: '該当したルールはありません。',
     recipients: '受信者 {count} 名',
     noRecipient: '受信者が示される前に終わりました。',
+    turnedAwayLater: 'ここでの受理は rcpt の段階です。メッセージ自体は後で全員について{outcome}となりました。',
     deliveries: '配信',
     notTried: 'まだ試していません。',
     bytes: '大きさと課金',

@@ -193,6 +193,7 @@ export const ru: Messages = {
     noRuleHit: 'Ни одно правило не сработало.',
     recipients: 'Нет получателей | {count} получатель | {count} получателя | {count} получателей',
     noRecipient: 'Получатель не был назван до конца сеанса.',
+    turnedAwayLater: 'Принято здесь значит на этапе rcpt; само сообщение затем {outcome}, для всех.',
     deliveries: 'Доставка',
     notTried: 'Попыток ещё не было.',
     bytes: 'Размер и оплата',

@@ -11,6 +11,11 @@ describe('time text', () => {
   it('names the zone where a time leaves the screen', () => {
     expect(createTimeText('en-GB', 'UTC').full(iso)).toMatch(/^24 November 2026 at 23:30:05 UTC$/)
   })
+  it('labels midnight of the zone by its day on an axis of hours', () => {
+    const hour = 3_600_000
+    expect(createTimeText('en-GB', 'Asia/Tokyo').tick(new Date('2026-11-24T15:00:00Z'), 6 * hour)).toBe('25 Nov')
+    expect(createTimeText('en-GB', 'UTC').tick(new Date('2026-11-24T15:00:00Z'), 6 * hour)).toBe('15:00')
+  })
   it('writes midnight as 00, never as 24', () => {
     expect(createTimeText('en', 'UTC').clock('2026-11-24T00:05:00.000Z')).toBe('00:05:00')
   })

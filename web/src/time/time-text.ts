@@ -12,7 +12,7 @@ export type TimeText = {
   day(iso: string): string
   /** `24 November 2026 at 14:02:11 UTC`: what may stand in a letter. */
   full(iso: string): string
-  /** A label of a time axis whose ticks lie so far apart. */
+  /** A label of a time axis whose ticks lie so far apart; midnight is its day. */
   tick(time: Date, stepMs: number): string
   /** `3 minutes ago` */
   relative(iso: string, nowMs: number): string
@@ -36,7 +36,7 @@ export function createTimeText(locale: string, timeZone: string): TimeText {
     clock: (iso) => clock.format(new Date(iso)),
     day: (iso) => day.format(new Date(iso)),
     full: (iso) => full.format(new Date(iso)),
-    tick: (time, stepMs) => (stepMs >= dayMs ? day : minute).format(time),
+    tick: (time, stepMs) => (stepMs >= dayMs || minute.format(time) === '00:00' ? day : minute).format(time),
     relative: (iso, nowMs) => relativeText(relative, new Date(iso).getTime() - nowMs),
   }
 }
