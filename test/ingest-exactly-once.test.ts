@@ -173,6 +173,64 @@ describe('ingest', () => {
     expect(await snapshotOf(test.database)).toEqual(expected)
   })
 
+  it('lets a second loader of the same boot wait until the first is through', async () => {
+    const builder = new LogBuilder()
+    const lines = [...builder.segmentStart(), ...builder.transaction(), ...builder.transaction()]
+    let first: ReturnType<typeof ingest> | null = null
+    await withTemporaryFolder(async (folder) => {
+      const [head, tail] = [path.join(folder, 'head'), path.join(folder, 'tail')]
+      await writeFile(head, lines.slice(0, 3).join(''))
+      await writeFile(tail, lines.slice(3).join(''))
+      await ingest(head)
+      let release = (): void => {}
+      const released = new Promise<void>((resolve) => (release = resolve))
+      const isHeld = new Promise<void>((resolve) => {
+        const onStep = async (step: string): Promise<void> => {
+          if (step !== 'locked') return
+          resolve()
+          await released
+        }
+        first = ingestFile({ database: test.database, tenantId: 'main', path: tail, onStep })
+      })
+      await isHeld
+      // Only the owner sees what other sessions wait for.
+      const owner = openDatabase(test.url, { applicationName: 'test', role: 'owner', maxConnections: 1 })
+      let isSecondDone = false
+      const second = ingest(head).finally(() => (isSecondDone = true))
+      let waitingCount = 0n
+      await until(async () => {
+        const { rows } = await owner.pool.query<{ count: bigint }>(
+          `select count(*) as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        )
+        waitingCount = rows[0]!.count
+        return isSecondDone || waitingCount > 0n
+      })
+      await owner.close()
+      release()
+      expect(waitingCount).toBe(1n)
+      expect(await first).toMatchObject({ newEventCount: lines.length - 3 })
+      expect(await second).toMatchObject({ newEventCount: 0, knownEventCount: 3, rejectedLineCount: 0 })
+    })
+  })
+
+  it('reads a whole segment from its header where a copy with a hole had come as far', async () => {
+    const builder = new LogBuilder()
+    const start = builder.segmentStart()
+    // Of equal length: the copy without the first of them ends where a line of the whole segment ends.
+    const alive = Array.from({ length: 4 }, () => builder.line({ kind: 'gateway.alive', queuedCount: 0 }))
+    await withTemporaryFolder(async (data) => {
+      const events = path.join(data, 'events')
+      await mkdir(events)
+      const file = path.join(events, 'segment.jsonl')
+      await writeFile(file, [...start, ...alive.slice(1)].join(''))
+      const service = await startIngest({ config: { tenant: 'main', data }, database: test.database, log })
+      await until(async () => (await test.database.pool.query('select from log_boot where seqs @> 6::bigint')).rows.length > 0)
+      await service.stop()
+      await writeFile(file, [...start, ...alive].join(''))
+      await followUntil(data, builder)
+    })
+  })
+
   it('gives the same rows for any partition of a log into files, batches, repetitions and orders', { timeout: 300_000 }, async () => {
     const { segments } = twoBoots(12)
     const expected = await undisturbed(segments)
@@ -197,5 +255,4 @@ describe('ingest', () => {
       { numRuns: 12 },
     )
   })
-
 })
