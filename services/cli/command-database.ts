@@ -29,7 +29,8 @@ export async function withCommandDatabase<Result>(
   if (wanted.database !== 'embedded') return await withDatabase(wanted, work)
   if (instance !== null) throw new WorldFailure(`Tollgate is starting on ${wanted.data}: try again in a moment.`)
   if (!hasEmbeddedDatabase(wanted)) {
-    throw new UsageError(`There is no database in ${wanted.data} yet: start Tollgate there first, or name another folder with data (or TOLLGATE_DATA).`)
+    const setting = wanted.data === demoFolder(process.env) ? 'TOLLGATE_DEMO_DATA' : 'data (or TOLLGATE_DATA)'
+    throw new UsageError(`There is no database in ${wanted.data} yet: start Tollgate there first, or name another folder with ${setting}.`)
   }
   return await withOwnServer(wanted, work)
 }

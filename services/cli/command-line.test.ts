@@ -4,11 +4,14 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { runTollgate, type Finished } from '../../test/harness/tollgate-command.ts'
 import { createTestDatabase, type TestDatabase } from '../../test/test-database.ts'
 import { startTicksOf, writeInstance } from '../kit/instance-file.ts'
 import { demoMark } from '../demo/demo-config.ts'
+
+// Each of these starts a process or several; nothing here is about how long that takes.
+vi.setConfig({ testTimeout: 300_000 })
 
 let folder = ''
 beforeEach(() => {

@@ -25,6 +25,8 @@ export async function prepareDatabase(config: Config, isDemo: boolean, log: Logg
   const database = openDatabase(config.database, { applicationName: 'tollgate up', maxConnections: 2 })
   try {
     await ensureTenant(database, config.tenant, { isDemo })
+    // Made while nothing runs yet: making one waits for every reader and writer of the table.
+    await database.pool.query(`select ensure_partitions(now() - interval '1 month', now() + interval '1 month')`)
     await ensureBillingPolicy(database, config.tenant, config)
     const { directory } = config.recipients
     if (directory !== undefined) await takeDirectory(directory, config, database, log)

@@ -16,6 +16,7 @@ import { onShutdown } from '../kit/shutdown.ts'
 import { Supervisor, type ReadyDetails } from '../kit/supervisor.ts'
 import { startDatabaseServer, withKnownDatabase, type DatabaseServer } from './database-server.ts'
 import { isDrained } from './drained-log.ts'
+import { ensureFreeAddress } from './free-address.ts'
 import { nextSteps } from './next-steps.ts'
 import { WorldFailure } from './outcome.ts'
 import { prepareDatabase, type FirstLogin } from './prepare-database.ts'
@@ -90,6 +91,8 @@ class ProductTree {
 
   async start(signal: AbortSignal): Promise<void> {
     const { isDemo, log, print } = this.#options
+    // The api starts last, and a page that cannot be shown should not be found out only then.
+    await ensureFreeAddress(this.#config.http.listen)
     if (isDemo) await this.#startDemo()
     signal.throwIfAborted()
     await this.#startRole('gateway')

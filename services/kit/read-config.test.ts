@@ -89,6 +89,11 @@ describe('a configuration with mistakes', () => {
     expect(faultText(faults[1]!)).toMatch(/tollgate\.yaml:5:9: recipients\.mode: is "knwon"\. Write one of known, domains/)
   })
 
+  it('reports what is wrong in itself together with what is wrong between settings', () => {
+    const faults = faultsOf('billing:\n  timeZone: Mars/Base\n  mode: half\nnetworks:\n  - {name: all, class: trusted, cidrs: [0.0.0.0/0]}\n')
+    expect(faults.map((fault) => fault.field)).toEqual(['billing.timeZone', 'billing.mode', 'networks[0].cidrs[0]'])
+  })
+
   // [what, text, line, field, part of message or remedy]
   const table: [string, string, number | null, string, RegExp][] = [
     ['a key written twice', 'tenant: a\ntenant: b\n', 2, 'tenant', /twice/],

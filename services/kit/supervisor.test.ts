@@ -85,11 +85,14 @@ describe('a supervisor', () => {
   })
 
   it('does not start a child again that it stopped', async () => {
-    const details = await supervisor.start(program('a', stoppable, { name: 'a' }))
+    let starts = 0
+    const settings = () => ({ name: 'a', start: (starts += 1) })
+    const details = await supervisor.start({ ...program('a', stoppable), settings })
     await supervisor.stop('a', 5_000)
     await sleep(60)
     expect(isAlive(Number(details['pid']))).toBe(false)
     expect(told()).toEqual(['stopped a'])
+    expect(starts).toBe(1)
   })
 
   it('stops children one after the other in the order asked for', async () => {
