@@ -96,14 +96,14 @@ describe('recovery of the spool', () => {
     expect(sink.messages).toMatchObject([{ recipients: ['a@example.org'], octets: Buffer.from(octets) }])
   })
 
-  it('a released message is delivered after the event log has forgotten it', async () => {
-    const first = await start(undefined, [], { limits: { journal: { lazyMs: 1 } } })
-    await acceptMessage(first.spool, log, envelopeTo(['a@example.org']), octets)
+  it('a released message lives on after the event log has forgotten it', async () => {
+    const first = await start()
+    const held = envelopeTo(['held@example.org'], { disposition: 'quarantine' })
+    await acceptMessage(first.spool, log, held, octets)
     await first.stop()
     log.logged.clear()
-    await start(await crashed(), toSink(sink))
-    await waitForFinished(1)
-    expect(received(sink)).toEqual(['a@example.org'])
+    const second = await start(await crashed(), toSink(sink))
+    expect([...second.relay.list()]).toMatchObject([{ queueId: held.queueId, status: 'held' }])
   })
 
   it('an aborted message is not delivered, even if its event reached the disk after all', async () => {
@@ -188,7 +188,8 @@ describe('recovery of the spool', () => {
     await first.stop()
     const second = await start(await crashed(), toSink(sink))
     await sendLater(second)
-    expect(second.relay.counts()).toMatchObject({ heldCount: 1, queuedCount: 0 })
+    await eventually(() => second.relay.counts().queuedCount === 0)
+    expect(second.relay.counts().heldCount).toBe(1)
     expect(received(sink)).toEqual(['later@example.org'])
   })
 
@@ -352,12 +353,14 @@ describe('recovery of the spool', () => {
           await (isUncut ? all : Promise.race([all, new Promise((resolve) => setTimeout(resolve, 60))]))
         }
       }
+      // Before a cut that has not come yet more may be acknowledged: only what was by now has to be there.
+      const promised = [...acknowledged]
       const restored = join(place.folder, `restored-${cutAtStep}-${isUncut}`)
       await mkdir(restored)
       await disk.restoreInto(restored)
       const recovered = await recoverSpool(restored, nodeDisk, { wasLogged: (id) => logged.has(id), wasFinished: () => false }, silentLog)
       const ids = recovered.messages.map((message) => message.queueId)
-      expect(ids, `power cut at step ${cutAtStep}`).toEqual(expect.arrayContaining(acknowledged))
+      expect(ids, `power cut at step ${cutAtStep}`).toEqual(expect.arrayContaining(promised))
       expect(ids.filter((id) => aborted.includes(id))).toEqual([])
       expect(recovered.lost).toEqual([])
       await rm(folder, { recursive: true, force: true })
