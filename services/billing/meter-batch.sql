@@ -29,54 +29,52 @@ with message as (
     and (outcome in ('accepted', 'marked', 'discarded', 'quarantined')
       or (outcome = 'refused' and stage in ('header', 'complete')))
 ),
--- Distinct recipients that were answered 250.
-recipient as (
-  select
-    message.transaction_id, message.id_time, taken.recipient_id, taken.address, taken.domain,
-    min(taken.direction) as direction,
-    -- The gateway gives a reason beside a 250 only where the client's mail is taken and not billed (DESIGN §4).
-    case when bool_and(coalesce(taken.reason, '') like 'client-%') then min(taken.reason) end as unbilled_reason
-  from message
-  join transaction_recipient taken on taken.tenant_id = $1
-    and taken.transaction_id = message.transaction_id and taken.id_time = message.id_time
-  where taken.outcome in ('accepted', 'discarded', 'quarantined') and taken.id_time between $3 and $4
-  group by message.transaction_id, message.id_time, taken.recipient_id, taken.address, taken.domain
-),
--- The divisor counts every one of them, whoever pays; the remainder goes out in byte order of the address.
+-- Per message its distinct recipients that were answered 250, in byte order of the address. The divisor counts every
+-- one of them, whoever pays. A subquery a message, so that the plan is the same before the tables are analysed.
 share as (
-  select
-    recipient.*,
-    count(*) over (partition by transaction_id, id_time) as recipient_count,
-    row_number() over (partition by transaction_id, id_time order by address collate "C", recipient_id) as place
-  from recipient
+  select message.*, recipient.*
+  from message
+  cross join lateral (
+    select
+      recipient_id, address, domain,
+      min(direction) as direction,
+      -- The gateway gives a reason beside a 250 only where the client's mail is taken and not billed (DESIGN §4).
+      case when bool_and(coalesce(reason, '') like 'client-%') then min(reason) end as unbilled_reason,
+      count(*) over () as recipient_count,
+      row_number() over (order by address collate "C", recipient_id) as place
+    from transaction_recipient taken
+    where taken.tenant_id = $1
+      and taken.transaction_id = message.transaction_id and taken.id_time = message.id_time
+      and taken.outcome in ('accepted', 'discarded', 'quarantined')
+    group by recipient_id, address, domain
+  ) recipient
 ),
 entry as (
   select
-    share.transaction_id, share.id_time, share.recipient_id, message.ended_at, share.direction,
+    transaction_id, id_time, recipient_id, ended_at, direction,
+    -- Inside recipients pay for themselves; what goes out is paid by the sender, else by the network it came from.
     coalesce(
-      by_name.client_id, by_domain.client_id, case when share.direction = 'outbound' then by_network.client_id end
+      (select client_id from client_address
+        where tenant_id = $1 and valid @> ended_at
+          and address = case when share.direction = 'outbound' then sender_address else share.address end),
+      (select client_id from client_address
+        where tenant_id = $1 and valid @> ended_at
+          and address = '*@' || case when share.direction = 'outbound' then sender_domain else share.domain end),
+      case when share.direction = 'outbound' then
+        (select client_id from network_client
+          where tenant_id = $1 and valid @> ended_at and network_name = share.network_name)
+      end
     ) as client_id,
-    message.size_bytes as full_bytes,
-    message.size_bytes / share.recipient_count
-      + case when share.place <= message.size_bytes % share.recipient_count then 1 else 0 end as split_bytes,
+    size_bytes as full_bytes,
+    size_bytes / recipient_count + case when place <= size_bytes % recipient_count then 1 else 0 end as split_bytes,
     case
-      when message.refused_stage is not null and not message.bills_refused_content
-        then 'refused-at-' || message.refused_stage
-      when message.is_duplicate and not message.bills_duplicates then 'duplicate'
-      else share.unbilled_reason
+      when refused_stage is not null and not bills_refused_content then 'refused-at-' || refused_stage
+      when is_duplicate and not bills_duplicates then 'duplicate'
+      else unbilled_reason
     end as reason,
-    message.bills_refused_content is not null as has_policy,
-    message.size_source, share.address, share.domain
+    bills_refused_content is not null as has_policy,
+    size_source, address, domain
   from share
-  join message using (transaction_id, id_time)
-  -- Inside recipients pay for themselves; what goes out is paid by the sender, else by the network it came from.
-  left join client_address by_name on by_name.tenant_id = $1 and by_name.valid @> message.ended_at
-    and by_name.address = case when share.direction = 'outbound' then message.sender_address else share.address end
-  left join client_address by_domain on by_domain.tenant_id = $1 and by_domain.valid @> message.ended_at
-    and by_domain.address =
-      '*@' || case when share.direction = 'outbound' then message.sender_domain else share.domain end
-  left join network_client by_network on by_network.tenant_id = $1 and by_network.valid @> message.ended_at
-    and by_network.network_name = message.network_name
 ),
 written_entry as (
   insert into usage_entry (tenant_id, transaction_id, id_time, recipient_id, correction, ended_at, client_id,

@@ -314,8 +314,14 @@ describe('metering a message', () => {
         networkName: 'office',
       }),
     ]
-    const inFirst = await storeBatch(test.database, first, messages)
-    const inSecond = await storeBatch(test.database, second, messages, inFirst)
+    const deferred = storedMessage('2026-11-10T12:00:02.000Z', 9, ['anna@acme.example'], { outcome: 'deferred' })
+    const inFirst = await storeBatch(test.database, first, [...messages, deferred])
+    const inSecond = await storeBatch(
+      test.database,
+      second,
+      [...messages, { ...deferred, outcome: 'accepted' }],
+      inFirst,
+    )
     await meterBatch(test.database, second, inSecond)
     await meterBatch(test.database, first, inFirst)
     const ownersOf = async (tenantId: string) =>
@@ -334,6 +340,7 @@ describe('metering a message', () => {
       ['anna@acme.example', 'other', 5n, null],
       ['ben@acme.example', 'other', 4n, null],
       ['a@else.example', 'other', 9n, null],
+      ['anna@acme.example', 'other', 9n, null],
     ])
   })
 

@@ -228,6 +228,33 @@ describe('the usage report', () => {
     expect(shortRows((await read(tenantId)).rows)[0]).toBe('acme inbound 4 2501 70')
   })
 
+  it('shows totals and rows of one moment, whatever is metered between the two', async () => {
+    const tenantId = await tenantWithMail(november)
+    const late = await storeBatch(test.database, tenantId, [
+      storedMessage('2026-11-05T00:00:00.000Z', 1, ['anna@acme.example']),
+    ])
+    const client = await test.database.pool.connect()
+    const query = client.query.bind(client) as (...given: unknown[]) => Promise<unknown>
+    const slow = Object.assign(Object.create(client) as typeof client, {
+      query: async (...given: unknown[]) => {
+        if (String(given[0]).startsWith('declare')) await meterBatch(test.database, tenantId, late)
+        return await query(...given)
+      },
+      release: client.release.bind(client),
+    })
+    const pool = { connect: async () => slow } as unknown as typeof test.database.pool
+    const report = await usageReport({
+      database: { ...test.database, pool },
+      tenantId,
+      period: '2026-11',
+      by: 'client',
+    })
+    let billed = 0n
+    for await (const row of report.rows) billed += BigInt(row.billedBytes)
+    expect(String(billed)).toBe(report.totals.fullBytes)
+    expect((await read(tenantId)).report.totals.fullBytes).toBe(String(billed + 1n))
+  })
+
   it('gives its connection back when it is read, closed, left early, or refused', async () => {
     const tenantId = await tenantWithMail(november)
     for (let turn = 0; turn < 20; turn += 1) {
