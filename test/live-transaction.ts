@@ -116,7 +116,7 @@ export function judgeLive(mail: Mail, compiled: CompiledRuleset): TransactionEnd
   if (ended !== null) return ended
   if (mail.abortAfter === 'mail') return end('aborted', 'mail', 'client-gone')
 
-  let rcptRule: string | null = null
+  const refusingRules = new Map<LoggedRecipient, string | null>()
   for (const address of mail.recipients ?? ['ann@corp.test']) {
     const recipient = recipientOf(address)
     if (recipient.outcome === 'accepted') {
@@ -126,14 +126,14 @@ export function judgeLive(mail: Mail, compiled: CompiledRuleset): TransactionEnd
       const verdict = run('rcpt', event.recipients.length, 'rcptUs')
       if (verdict !== null && verdict.action !== 'accept')
         Object.assign(recipient, { reason: 'rule', outcome: outcomeOf[verdict.action] })
-      if (verdict?.reply != null) rcptRule ??= verdict.ruleId
+      if (verdict?.reply != null) refusingRules.set(recipient, verdict.ruleId)
     }
     event.recipients.push(recipient)
   }
   const taken = event.recipients.filter((one) => !isRefused(one.outcome))
   if (taken.length === 0) {
     const first = event.recipients.find((one) => one.outcome === 'refused') ?? event.recipients[0]!
-    return end(first.outcome as Outcome, 'rcpt', first.reason, first.reason === 'rule' ? rcptRule : null)
+    return end(first.outcome as Outcome, 'rcpt', first.reason, refusingRules.get(first) ?? null)
   }
   if (mail.abortAfter === 'rcpt') return end('aborted', 'rcpt', 'client-gone')
 

@@ -121,9 +121,15 @@ export function attributeNamesAt(stage: Stage): string[] {
 
 /**
  * What was known of a logged transaction at a stage. `recipientIndex` is the position in `recipients` at `rcpt`,
- * else `null`. Later facts are left out, so that no rule sees more than it saw live.
+ * else `null`. Later facts are left out, so that no rule sees more than it saw live. A replay gives the recipients
+ * as its own rules left them.
  */
-export function attributesOf(event: TransactionEnded, stage: Stage, recipientIndex: number | null): Attributes {
+export function attributesOf(
+  event: TransactionEnded,
+  stage: Stage,
+  recipientIndex: number | null,
+  recipients: readonly { normalized: string; outcome: string }[] = event.recipients,
+): Attributes {
   const at = stages.indexOf(stage)
   const isAfterRcpt = at > rcptPosition
   const isMailKnown = at >= mailPosition
@@ -138,24 +144,31 @@ export function attributesOf(event: TransactionEnded, stage: Stage, recipientInd
     declaredSizeBytes: isMailKnown ? event.declaredSizeBytes : null,
     recipients:
       recipientIndex !== null
-        ? [event.recipients[recipientIndex]!.normalized]
+        ? [recipients[recipientIndex]!.normalized]
         : isAfterRcpt
-          ? event.recipients.filter(isTaken).map((recipient) => recipient.normalized)
-          : [],
-    recipientCount: recipientIndex !== null ? recipientIndex + 1 : isAfterRcpt ? event.recipients.length : 0,
+          ? recipients.filter(isTaken).map((recipient) => recipient.normalized)
+          : none,
+    recipientCount: recipientIndex !== null ? recipientIndex + 1 : isAfterRcpt ? recipients.length : 0,
     refusedRecipientCount:
       recipientIndex !== null
-        ? countRefused(event.recipients, recipientIndex)
+        ? countRefused(recipients, recipientIndex)
         : isAfterRcpt
-          ? countRefused(event.recipients, event.recipients.length)
+          ? countRefused(recipients, recipients.length)
           : 0,
-    headers: isHeaderKnown ? event.headers : [],
+    headers: isHeaderKnown ? event.headers : none,
     subject: isHeaderKnown ? event.subject : null,
-    attachments: isComplete ? event.attachments : [],
+    attachments: isComplete ? event.attachments : none,
     messageBytes: isComplete ? event.messageBytes : null,
-    checks: [...event.checks, ...event.plugins].filter((check) => stages.indexOf(check.stage) <= at),
+    checks: checksUpTo(event, at),
     loggedHeaderNames: null,
   }
+}
+
+const none: readonly never[] = []
+
+function checksUpTo({ checks, plugins }: TransactionEnded, at: number): Attributes['checks'] {
+  if (checks.length === 0 && plugins.length === 0) return none
+  return [...checks, ...plugins].filter((check) => stages.indexOf(check.stage) <= at)
 }
 
 /** Whether a recipient was answered 250: discarded and quarantined ones were. */

@@ -6,7 +6,7 @@
  *                   as in Kleene's logic: `any` with one true member is true whatever the unknown one would be.
  */
 import type { AttributeValue } from './attributes.ts'
-import { IpPrefixSet, parseIpAddress, parseIpPrefix, type IpPrefix } from './ip-prefix-set.ts'
+import { IpPrefixSet, parseIpPrefix, type IpAddress, type IpPrefix } from './ip-prefix-set.ts'
 import type { Condition, Ruleset } from './ruleset.ts'
 import type { PatternBank } from './pattern-bank.ts'
 
@@ -15,6 +15,9 @@ export type Truth = boolean | null
 /** What a running condition reads, and where it leaves which text made it true. */
 export interface ConditionContext {
   valueOf(slot: number): AttributeValue
+  /** The values of a slot as texts in lower case, and as addresses: made once for all rules that ask. */
+  lowerTextsOf(slot: number): readonly string[]
+  addressesOf(slot: number): readonly (IpAddress | null)[]
   /** Numbers of the patterns of a bank that match a value of the slot, by position for several values. */
   patternHits(bank: number, slot: number): PatternHits
   /** Attribute of the first part that made it true, and what matched; `null` for a negation. */
@@ -42,7 +45,7 @@ export function compileCondition(condition: Condition, scope: ConditionScope): C
   if ('not' in condition) return compileNot(compileCondition(condition.not, scope))
   if ('country' in condition) {
     const codes = scope.textSetOf(condition.country, false)
-    return compileLeaf(scope.slotOf('remote.country'), (value) => codes.has(String(value).toLowerCase()))
+    return compileIn(scope.slotOf('remote.country'), codes, false)
   }
   if ('check' in condition) {
     const results = new Set(typeof condition.is === 'string' ? [condition.is] : condition.is)
@@ -163,20 +166,47 @@ function compileMatches(
 function compileEquals(slot: number, wanted: string | number | boolean, caseSensitive: boolean): CompiledCondition {
   if (typeof wanted !== 'string' || caseSensitive) return compileLeaf(slot, (value) => value === wanted)
   const lower = wanted.toLowerCase()
-  return compileLeaf(slot, (value) => String(value).toLowerCase() === lower)
+  return compilePrepared(
+    slot,
+    (context) => context.lowerTextsOf(slot),
+    (text) => text === lower,
+  )
 }
 
 function compileIn(slot: number, texts: ReadonlySet<string>, caseSensitive: boolean): CompiledCondition {
-  return compileLeaf(slot, (value) => texts.has(caseSensitive ? String(value) : String(value).toLowerCase()))
+  if (caseSensitive) return compileLeaf(slot, (value) => texts.has(String(value)))
+  return compilePrepared(
+    slot,
+    (context) => context.lowerTextsOf(slot),
+    (text) => texts.has(text),
+  )
 }
 
-/** Also address literals, as in HELO: `[192.0.2.1]`, `[IPv6:2001:db8::1]`. */
 function compileCidr(slot: number, prefixes: IpPrefixSet): CompiledCondition {
-  return compileLeaf(slot, (value) => {
-    const text = String(value)
-    const address = parseIpAddress(text.startsWith('[') ? text.slice(/^\[ipv6:/i.test(text) ? 6 : 1, -1) : text)
-    return address !== null && prefixes.has(address)
-  })
+  return compilePrepared(
+    slot,
+    (context) => context.addressesOf(slot),
+    (address) => address !== null && prefixes.has(address),
+  )
+}
+
+/** As compileLeaf, on a form of the values that stands in their order. */
+function compilePrepared<Form>(
+  slot: number,
+  formsOf: (context: ConditionContext) => readonly Form[],
+  isMatch: (form: Form) => boolean,
+): CompiledCondition {
+  return (context) => {
+    const value = context.valueOf(slot)
+    if (value === undefined) return null
+    if (value === null) return false
+    const forms = formsOf(context)
+    for (let index = 0; index < forms.length; index += 1) {
+      if (isMatch(forms[index]!))
+        return matched(context, slot, String(typeof value === 'object' ? value[index] : value))
+    }
+    return false
+  }
 }
 
 function compileExists(slot: number, wanted: boolean): CompiledCondition {

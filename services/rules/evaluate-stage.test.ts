@@ -123,7 +123,7 @@ describe('actions', () => {
     expect(judge({ markAt: 5, rejectAt: 8, rules })).toMatchObject({ outcome: 'accepted', weight: 50, marks: [] })
   })
 
-  it('discard and quarantine of the whole message come into force at complete, where a refusal overrides them', () => {
+  it('discard and quarantine of a whole message come into force at complete, and a refusal there overrides them', () => {
     const quarantine = { stage: 'mail', then: { quarantine: true } }
     const discard = { stage: 'helo', then: { discard: true } }
     expect(judge({ rules: [quarantine] })).toMatchObject({
@@ -138,7 +138,7 @@ describe('actions', () => {
     expect(judge({ rules: [discard, reject] })).toMatchObject({ outcome: 'refused', decidingRuleId: 'rule-1' })
   })
 
-  it('a refusal by a header rule is answered at complete, without the rules of complete, unless told otherwise', () => {
+  it('a refusal by a header rule is answered at complete, before its rules, unless told otherwise', () => {
     const rules = [
       { stage: 'header', then: { reject: { text: 'No' } } },
       { stage: 'complete', then: { weight: 1 } },

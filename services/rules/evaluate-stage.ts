@@ -99,22 +99,18 @@ export function evaluateStage(
     hits: run.hits,
     durationUs: 0,
   }
-  const { redirectTo, copyTo } = run
-  if (stage === 'complete') return { evaluation, ...decide(compiled, settled, run.verdict), redirectTo, copyTo }
-  if (stage === 'rcpt' || run.verdict === null)
-    return { evaluation, progress: settled, verdict: run.verdict, redirectTo, copyTo }
-  const isHeldStage = stage === 'header' && compiled.ruleset.decideHeaderRulesAt !== 'header'
-  if (run.verdict.action === 'accept') {
-    return { evaluation, progress: { ...settled, isAccepted: true }, verdict: run.verdict, redirectTo, copyTo }
-  }
-  if (isRefusal(run.verdict) && !isHeldStage)
-    return { evaluation, progress: settled, verdict: run.verdict, redirectTo, copyTo }
+  const next =
+    stage === 'complete'
+      ? decide(compiled, settled, run.verdict)
+      : stage === 'rcpt'
+        ? { progress: settled, verdict: run.verdict }
+        : hold(compiled, stage, settled, run.verdict)
   return {
     evaluation,
-    progress: { ...settled, held: stronger(settled.held, run.verdict) },
-    verdict: null,
-    redirectTo,
-    copyTo,
+    progress: next.progress,
+    verdict: next.verdict,
+    redirectTo: run.redirectTo,
+    copyTo: run.copyTo,
   }
 }
 
@@ -233,14 +229,22 @@ function settleRecipient(progress: Progress, run: Run): Progress {
   return isLost ? progress : { ...progress, weightThousandths: weight, marks, countedRuleIds: [...counted] }
 }
 
+type Decision = { progress: Progress; verdict: Verdict | null }
+
+/** Before `complete`: a refusal is given at once where it may be, everything else waits. */
+function hold(compiled: CompiledRuleset, stage: Stage, settled: Progress, verdict: Verdict | null): Decision {
+  if (verdict === null) return { progress: settled, verdict: null }
+  if (verdict.action === 'accept') return { progress: { ...settled, isAccepted: true }, verdict }
+  const isAnsweredNow = stage !== 'header' || compiled.ruleset.decideHeaderRulesAt === 'header'
+  if (isRefusal(verdict) && isAnsweredNow) return { progress: settled, verdict }
+  return { progress: { ...settled, held: stronger(settled.held, verdict) }, verdict: null }
+}
+
 /** At `complete`: a rule's verdict first, then what was held, then the thresholds; marks only for what is taken. */
-function decide(
-  compiled: CompiledRuleset,
-  settled: Progress,
-  verdict: Verdict | null,
-): { progress: Progress; verdict: Verdict | null } {
-  if (settled.isAccepted || verdict?.action === 'accept')
+function decide(compiled: CompiledRuleset, settled: Progress, verdict: Verdict | null): Decision {
+  if (settled.isAccepted || verdict?.action === 'accept') {
     return { progress: { ...settled, isAccepted: true }, verdict: settled.held ?? verdict }
+  }
   const { markAt, rejectAt, subjectTag } = compiled.ruleset
   const ruled = stronger(settled.held, verdict)
   if (isRefusal(ruled)) return { progress: settled, verdict: ruled }

@@ -44,7 +44,9 @@ describe('a rule set that can be used', () => {
   })
 
   it('has the same hash as YAML and as JSON, with tabs or without', () => {
-    const yaml = parseRuleset(ruleWith('{ attribute: subject, matches: casino }'), 'rules.yaml') as { ruleset: Ruleset }
+    const yaml = parseRuleset(ruleWith('{ attribute: subject, matches: casino }'), 'rules.yaml') as {
+      ruleset: Ruleset
+    }
     const json = parseRuleset(JSON.stringify(yaml.ruleset, null, '\t'), 'rules.json') as { ruleset: Ruleset }
     expect(compileRuleset(json.ruleset).hash).toBe(compileRuleset(yaml.ruleset).hash)
   })
@@ -89,7 +91,11 @@ describe('faults', () => {
       '  stage: mails',
       '  when: { attribute: sender, in: parners }',
     ].join('\n')
-    expect(faultsOf(text).map((fault) => `${fault.line}:${fault.column} ${fault.path}: ${fault.message} / ${fault.remedy}`)).toEqual([
+    expect(
+      faultsOf(text).map(
+        (fault) => `${fault.line}:${fault.column} ${fault.path}: ${fault.message} / ${fault.remedy}`,
+      ),
+    ).toEqual([
       '1:9 markAt: 5.0001 has more than three decimals / Write 5',
       '2:11 rejectAt: A weight is a number / undefined',
       '4:22 lists.partners[1]: An entry is a text of 1 to 320 characters / Put it in quotes: "17"',
@@ -98,7 +104,9 @@ describe('faults', () => {
       expect.stringMatching(/^9:22 rules\[0\]\.then\.rejct: There is no "rejct" here, .* \/ Did you mean reject\?$/),
       '10:3 rules[1]: A rule needs something to do: then / undefined',
       '10:7 rules[1].id: The id "one" is already that of rule 1 / Give it an id of its own',
-      '11:10 rules[1].stage: "mails" is no stage: one of connect, helo, mail, rcpt, header, complete / Did you mean mail?',
+      expect.stringMatching(
+        /^11:10 rules\[1\]\.stage: "mails" is no stage: one of connect, .* \/ Did you mean mail\?$/,
+      ),
       '12:34 rules[1].when.in: There is no list "parners" / Did you mean partners?',
     ])
   })
@@ -114,18 +122,30 @@ describe('faults', () => {
   ])('at %s the attribute %s is refused with the stage where it would work', (stage, attribute, remedy) => {
     const [fault, ...rest] = faultsOf(ruleWith(`{ attribute: ${attribute}, exists: true }`, stage))
     expect(rest).toEqual([])
-    expect(fault).toMatchObject({ path: 'rules[0].when.attribute', message: `${attribute} is not yet known at ${stage}`, remedy })
+    expect(fault).toMatchObject({
+      path: 'rules[0].when.attribute',
+      message: `${attribute} is not yet known at ${stage}`,
+      remedy,
+    })
   })
 
   it.each([
-    ['{ attribute: subject, matches: "(?=a)b" }', 'at character 1: invalid or unsupported Perl syntax', 'use all, any and not'],
+    [
+      '{ attribute: subject, matches: "(?=a)b" }',
+      'at character 1: invalid or unsupported Perl syntax',
+      'use all, any and not',
+    ],
     ['{ attribute: subject, matches: "ab(?<!c)" }', 'at character 3', 'use all, any and not'],
     ['{ attribute: subject, matches: "(a)\\\\1" }', 'at character 4', 'References back'],
     ['{ attribute: subject, matches: "ab[z-a]" }', 'at character 4: invalid character class range "z-a"', undefined],
     ['{ attribute: subject, matches: "a**" }', 'at character 2: invalid nested repetition operator', undefined],
     ['{ attribute: subject, matches: "" }', 'matches holds a regular expression', undefined],
     ['{ attribute: subject, above: 3 }', 'subject is a text: above cannot be used with it', undefined],
-    ['{ attribute: declaredSizeBytes, matches: "1" }', 'declaredSizeBytes is a number', 'Use above, below or between'],
+    [
+      '{ attribute: declaredSizeBytes, matches: "1" }',
+      'declaredSizeBytes is a number',
+      'Use above, below or between',
+    ],
     ['{ attribute: remote.forwardConfirmed, equals: "yes" }', 'is compared with a boolean', undefined],
     ['{ attribute: subject, equals: 17 }', 'is compared with a text', 'Put it in quotes: "17"'],
     ['{ attribute: remote.ip, cidr: 10.0.0.1/8 }', '"10.0.0.1/8" is no network', 'Write 10.0.0.0/8'],
@@ -142,8 +162,16 @@ describe('faults', () => {
     ['{ matches: a }', 'needs the name of an attribute', undefined],
     ['casino', 'A condition is a mapping', 'Write for example'],
     ['{ is: fail }', 'needs the name of a check', undefined],
-    [`${'{ not: '.repeat(17)}{ attribute: subject, exists: true }${' }'.repeat(17)}`, 'nested more than 16 deep', undefined],
-    [`{ attribute: subject, matches: ${'a'.repeat(1_001)} }`, 'A pattern has at most 1000 characters', 'Put the words into a list'],
+    [
+      `${'{ not: '.repeat(17)}{ attribute: subject, exists: true }${' }'.repeat(17)}`,
+      'nested more than 16 deep',
+      undefined,
+    ],
+    [
+      `{ attribute: subject, matches: ${'a'.repeat(1_001)} }`,
+      'A pattern has at most 1000 characters',
+      'Put the words into a list',
+    ],
   ])('are found in the condition %s', (when, message, remedy) => {
     const faults = faultsOf(ruleWith(when, 'complete'))
     expect(faults.map((fault) => fault.line).every((line) => line === 4)).toBe(true)
@@ -179,7 +207,9 @@ describe('faults', () => {
     expect(faultsOf('markAt: 1\nrules: [')).toMatchObject([{ file: 'rules.yaml', line: 2, path: '' }])
     expect(faultsOf('markAt: 1\nmarkAt: 2')).toMatchObject([{ line: 2, column: 1 }])
     expect(faultsOf('{ "markAt": 1, }', 'rules.json')[0]!.message).toContain('no JSON')
-    expect(faultsOf('- a\n- b')).toMatchObject([{ line: 1, message: expect.stringContaining('A rule set is a mapping') }])
+    expect(faultsOf('- a\n- b')).toMatchObject([
+      { line: 1, message: expect.stringContaining('A rule set is a mapping') },
+    ])
   })
 
   it('are told, not thrown, for a small file of aliases that would grow without bound', () => {
@@ -192,9 +222,11 @@ describe('faults', () => {
       fc.property(fc.jsonValue(), fc.constantFrom('when', 'then', 'rules', 'lists', 'whole'), (value, place) => {
         const rule = { id: 'a', stage: 'helo', when: { attribute: 'helo', exists: true }, then: {} }
         const draft =
-          place === 'whole' ? value
-          : place === 'rules' || place === 'lists' ? { [place]: value }
-          : { rules: [{ ...rule, [place]: value }] }
+          place === 'whole'
+            ? value
+            : place === 'rules' || place === 'lists'
+              ? { [place]: value }
+              : { rules: [{ ...rule, [place]: value }] }
         const result = parseRuleset(JSON.stringify(draft), 'rules.json')
         if ('ruleset' in result) expect(() => compileRuleset(result.ruleset)).not.toThrow()
         else expect(result.faults.length).toBeGreaterThan(0)

@@ -5,11 +5,11 @@
  * Why     a rule set is tried against real history before it is put into force. Replaying the rule set that judged
  *         must give `same` for every transaction: a test holds that.
  */
-import { canonicalJson } from './ruleset-hash.ts'
 import type { TransactionEnded } from '../contracts/event.ts'
 import type { Outcome } from '../contracts/vocabulary.ts'
 import { isTaken } from './attributes.ts'
 import type { CompiledRuleset } from './compile-ruleset.ts'
+import { canonicalJson } from './ruleset-hash.ts'
 import { simulateTransaction, type Simulation } from './simulate-transaction.ts'
 
 /**
@@ -72,8 +72,12 @@ function differenceOf(
   if (outcome !== event.outcome && !isMarkingAlone) return 'ending-changed'
   if (after.recipientOutcomes.some((one, index) => one !== event.recipients[index]!.outcome)) return 'ending-changed'
   const isSameWeight = after.progress.weightThousandths === Math.round(event.weight * 1000)
-  const isSameMarks = canonicalJson(after.progress.marks) === canonicalJson(event.marks)
+  const isSameMarks = isSameList(after.progress.marks, event.marks)
   return isSameWeight && isSameMarks && outcome === event.outcome ? 'same' : 'mark-or-weight-changed'
+}
+
+function isSameList(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((one, index) => one === right[index])
 }
 
 /** A recipient of a transaction that both refuse as a whole is none the worse. */

@@ -133,7 +133,8 @@ function addRuleFaults(faults: FaultList, path: Path, rule: unknown, lists: Read
 
 function addStageFault(faults: FaultList, path: Path, stage: unknown): Stage | null {
   if (isMember(stages, stage)) return stage
-  const message = `${stage === undefined ? 'A rule needs a stage' : `"${String(stage)}" is no stage`}: one of ${stages.join(', ')}`
+  const wrong = stage === undefined ? 'A rule needs a stage' : `"${String(stage)}" is no stage`
+  const message = `${wrong}: one of ${stages.join(', ')}`
   faults.add(stage === undefined ? path : [...path, 'stage'], message, nearest(String(stage), stages))
   return null
 }

@@ -8,14 +8,21 @@ import type { Ruleset } from './ruleset.ts'
 function reversedKeys<Value>(value: Value): Value {
   if (Array.isArray(value)) return value.map(reversedKeys) as Value
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).reverse().map(([key, member]) => [key, reversedKeys(member)])) as Value
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, member]) => [key, reversedKeys(member)]),
+  ) as Value
 }
 
 /** Every value at the ends of a rule set, with a function that changes it there. */
 function leaves(value: unknown, change: (leaf: unknown) => unknown): unknown[] {
-  if (Array.isArray(value)) return value.flatMap((one, index) => leaves(one, change).map((changed) => value.with(index, changed)))
+  if (Array.isArray(value))
+    return value.flatMap((one, index) => leaves(one, change).map((changed) => value.with(index, changed)))
   if (typeof value === 'object' && value !== null) {
-    return Object.entries(value).flatMap(([key, one]) => leaves(one, change).map((changed) => ({ ...value, [key]: changed })))
+    return Object.entries(value).flatMap(([key, one]) =>
+      leaves(one, change).map((changed) => ({ ...value, [key]: changed })),
+    )
   }
   return [change(value)]
 }
@@ -25,7 +32,10 @@ const otherValue = (leaf: unknown): unknown =>
 
 describe('the hash of a rule set', () => {
   it('does not depend on the order of keys', () => {
-    fc.assert(fc.property(generated.ruleset(), (ruleset) => rulesetHash(reversedKeys(ruleset)) === rulesetHash(ruleset)), { numRuns: 100 })
+    fc.assert(
+      fc.property(generated.ruleset(), (ruleset) => rulesetHash(reversedKeys(ruleset)) === rulesetHash(ruleset)),
+      { numRuns: 100 },
+    )
   })
 
   it('changes with every single value in it, and all these changes differ', () => {
@@ -40,7 +50,15 @@ describe('the hash of a rule set', () => {
   })
 
   it('changes with the order of rules, and with a rule or a list more', () => {
-    const rule = { id: 'a', revision: 1, name: 'a', stage: 'helo', mode: 'active', when: { country: 'DE' }, then: {} } as const
+    const rule = {
+      id: 'a',
+      revision: 1,
+      name: 'a',
+      stage: 'helo',
+      mode: 'active',
+      when: { country: 'DE' },
+      then: {},
+    } as const
     const ruleset: Ruleset = { markAt: null, rejectAt: null, lists: {}, rules: [rule, { ...rule, id: 'b' }] }
     const others = [
       { ...ruleset, rules: ruleset.rules.toReversed() },
@@ -58,7 +76,17 @@ describe('the hash of a rule set', () => {
       markAt: 5,
       rejectAt: null,
       lists: { a: ['x'] },
-      rules: [{ id: 'a', revision: 1, name: 'a', stage: 'helo', mode: 'active', when: { country: 'DE' }, then: { weight: 1.5 } }],
+      rules: [
+        {
+          id: 'a',
+          revision: 1,
+          name: 'a',
+          stage: 'helo',
+          mode: 'active',
+          when: { country: 'DE' },
+          then: { weight: 1.5 },
+        },
+      ],
     }
     expect(rulesetHash(ruleset)).toBe('8e7b8f2ce6dfe1a2ae54d7fb9ed6bfd58ea1e59f5f4b266f38c437a4409f48a4')
   })
@@ -67,8 +95,17 @@ describe('the hash of a rule set', () => {
 describe('the logged content', () => {
   it('holds short lists whole and long ones by hash and size', () => {
     const long = Array.from({ length: 1_001 }, (_, index) => `entry-${index}`)
-    const { lists } = loggedRuleset({ markAt: null, rejectAt: null, lists: { long, short: long.slice(1) }, rules: [] })
+    const { lists } = loggedRuleset({
+      markAt: null,
+      rejectAt: null,
+      lists: { long, short: long.slice(1) },
+      rules: [],
+    })
     expect(lists.short).toMatchObject({ entryCount: 1_000, entries: long.slice(1) })
-    expect(lists.long).toMatchObject({ entryCount: 1_001, entries: null, hash: expect.stringMatching(/^[0-9a-f]{64}$/) })
+    expect(lists.long).toMatchObject({
+      entryCount: 1_001,
+      entries: null,
+      hash: expect.stringMatching(/^[0-9a-f]{64}$/),
+    })
   })
 })

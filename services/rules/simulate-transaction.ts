@@ -47,11 +47,10 @@ export function simulateTransaction(
   observer: SimulationObserver | null = null,
 ): Simulation {
   const recipients = [...event.recipients]
-  const replayed: TransactionEnded = { ...event, recipients }
   let progress = initialProgress()
 
   const run = (stage: Stage, recipient: number | null): Verdict | null => {
-    const attributes = attributesOf(replayed, stage, recipient)
+    const attributes = attributesOf(event, stage, recipient, recipients)
     attributes.loggedHeaderNames = knownHeaderNames
     const observe = observer?.beginStage(stage, recipient, progress)
     const result = evaluateStage(compiled, stage, attributes, progress, recipient, observe)
@@ -59,8 +58,11 @@ export function simulateTransaction(
     progress = result.progress
     return result.verdict
   }
-  const ended = (ending: Ending): Simulation => ({
-    ...ending,
+  const ended = ({ outcome, stage, reason, decidingRuleId }: Ending): Simulation => ({
+    outcome,
+    stage,
+    reason,
+    decidingRuleId,
     recipientOutcomes: recipients.map((recipient) => recipient.outcome),
     progress,
   })
@@ -74,14 +76,14 @@ export function simulateTransaction(
       if (stage === 'complete') return ended(endingOfMessage(event, recipients, verdict, progress))
       continue
     }
-    let decidingRuleId: string | null = null
+    const refusingRuleIds = new Map<number, string | null>()
     for (const [index, recipient] of event.recipients.entries()) {
       if (isRefusedByGateway(recipient)) continue
       const verdict = run('rcpt', index)
-      recipients[index] = { ...recipient, ...recipientEnding(recipient, verdict) }
-      if (isRefusing(verdict)) decidingRuleId ??= verdict.ruleId
+      recipients[index] = recipientAfter(recipient, verdict)
+      if (isRefusing(verdict)) refusingRuleIds.set(index, verdict.ruleId)
     }
-    const ending = endingWithoutRecipients(recipients, decidingRuleId)
+    const ending = endingWithoutRecipients(recipients, refusingRuleIds)
     if (ending !== null) return ended(ending)
   }
   throw new Error('The last stage always ends a transaction')
@@ -138,13 +140,10 @@ const recipientOutcomeOf = {
   accept: 'accepted',
 } as const satisfies Record<Verdict['action'], RecipientOutcome>
 
-function recipientEnding(
-  recipient: LoggedRecipient,
-  verdict: Verdict | null,
-): Pick<LoggedRecipient, 'outcome' | 'reason'> {
+function recipientAfter(recipient: LoggedRecipient, verdict: Verdict | null): LoggedRecipient {
   const outcome = verdict === null ? 'accepted' : recipientOutcomeOf[verdict.action]
   const reason = outcome !== 'accepted' ? 'rule' : recipient.reason === 'rule' ? null : recipient.reason
-  return { outcome, reason }
+  return outcome === recipient.outcome && reason === recipient.reason ? recipient : { ...recipient, outcome, reason }
 }
 
 function endingOfRefusal(verdict: Verdict, stage: Stage): Ending {
@@ -167,17 +166,13 @@ function undecidable(stage: Stage): Ending {
 /** No recipient is left: refused if one got 5xx, else deferred (BILLING, metering 5); `null` where one is left. */
 function endingWithoutRecipients(
   recipients: readonly LoggedRecipient[],
-  decidingRuleId: string | null,
+  refusingRuleIds: ReadonlyMap<number, string | null>,
 ): Ending | null {
   if (recipients.length === 0 || recipients.some(isTaken)) return null
   const outcome = recipients.some((recipient) => recipient.outcome === 'refused') ? 'refused' : 'deferred'
-  const first = recipients.find((recipient) => recipient.outcome === outcome)!
-  return {
-    outcome,
-    stage: 'rcpt',
-    reason: first.reason,
-    decidingRuleId: first.reason === 'rule' ? decidingRuleId : null,
-  }
+  const first = recipients.findIndex((recipient) => recipient.outcome === outcome)
+  const { reason } = recipients[first]!
+  return { outcome, stage: 'rcpt', reason, decidingRuleId: refusingRuleIds.get(first) ?? null }
 }
 
 /** What becomes of a message that rules let through, unless the gateway itself refused it. */

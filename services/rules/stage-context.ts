@@ -5,38 +5,46 @@ import { maxMatchedTextBytes } from '../contracts/event.ts'
 import type { Attributes, AttributeValue } from './attributes.ts'
 import type { ConditionContext, PatternHits } from './compile-condition.ts'
 import type { CompiledRuleset } from './compile-ruleset.ts'
-
-const unread = Symbol('unread')
+import { parseIpAddress, type IpAddress } from './ip-prefix-set.ts'
 
 export class StageContext implements ConditionContext {
   matchedSlot: number | null = null
   matchedText: string | null = null
   readonly #compiled: CompiledRuleset
   readonly #attributes: Attributes
-  readonly #values: (AttributeValue | typeof unread)[]
-  readonly #hits: (PatternHits | undefined)[]
+  readonly #values: AttributeValue[] = []
+  readonly #hits: (PatternHits | undefined)[] = []
+  readonly #lowerTexts: (readonly string[] | undefined)[] = []
+  readonly #addresses: (readonly (IpAddress | null)[] | undefined)[] = []
 
   constructor(compiled: CompiledRuleset, attributes: Attributes) {
     this.#compiled = compiled
     this.#attributes = attributes
-    this.#values = Array(compiled.attributes.length).fill(unread)
-    this.#hits = Array(compiled.banks.length)
   }
 
   valueOf(slot: number): AttributeValue {
-    const known = this.#values[slot]!
-    if (known !== unread) return known
+    const known = this.#values[slot]
+    if (known !== undefined) return known
     const value = this.#compiled.attributes[slot]!.read(this.#attributes)
     this.#values[slot] = value
     return value
   }
 
+  lowerTextsOf(slot: number): readonly string[] {
+    return (this.#lowerTexts[slot] ??= textsOf(this.valueOf(slot)).map((text) => text.toLowerCase()))
+  }
+
+  /** Also of address literals, as in HELO: `[192.0.2.1]`, `[IPv6:2001:db8::1]`. */
+  addressesOf(slot: number): readonly (IpAddress | null)[] {
+    return (this.#addresses[slot] ??= textsOf(this.valueOf(slot)).map((text) =>
+      parseIpAddress(withoutBrackets(text)),
+    ))
+  }
+
   patternHits(bank: number, slot: number): PatternHits {
     const known = this.#hits[bank]
     if (known !== undefined) return known
-    const value = this.valueOf(slot)
-    const texts = typeof value === 'string' ? [value] : Array.isArray(value) ? (value as readonly string[]) : []
-    const hits = texts.map((text) => this.#compiled.banks[bank]!.matches(text))
+    const hits = textsOf(this.valueOf(slot)).map((text) => this.#compiled.banks[bank]!.matches(text))
     this.#hits[bank] = hits
     return hits
   }
@@ -48,6 +56,15 @@ export class StageContext implements ConditionContext {
   get cutMatchedText(): string | null {
     return this.matchedText === null ? null : cutToBytes(this.matchedText, maxMatchedTextBytes)
   }
+}
+
+function textsOf(value: AttributeValue): readonly string[] {
+  if (value == null) return []
+  return typeof value === 'object' ? value.map(String) : [String(value)]
+}
+
+function withoutBrackets(text: string): string {
+  return text.startsWith('[') && text.endsWith(']') ? text.slice(/^\[ipv6:/i.test(text) ? 6 : 1, -1) : text
 }
 
 /** The longest beginning of a text with at most so many octets in UTF-8, never half a character. */

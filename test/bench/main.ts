@@ -14,6 +14,7 @@ import { scales, type Bench, type Scale } from './bench.ts'
 const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   'ingest.copy': () => import('./ingest-copy.ts'),
   'rules.evaluate': () => import('./rules-evaluate.ts'),
+  'backtest.replay': () => import('./backtest-replay.ts'),
 }
 
 async function main(): Promise<number> {

@@ -1,11 +1,10 @@
-/** 200 rules as an organisation writes them over the years: half of them regular expressions, the rest of all kinds. */
+/** 200 rules as they gather over the years: half of them regular expressions, the rest of all kinds. */
 import type { Stage } from '../../services/contracts/vocabulary.ts'
 import type { Condition, Ruleset } from '../../services/rules/ruleset.ts'
 
 const spamWords =
-  'viagra cialis casino lottery jackpot replica rolex pharmacy bitcoin giveaway forex mortgage refinance inheritance sweepstake slimming botox timeshare escort payday'.split(
-    ' ',
-  )
+  `viagra cialis casino lottery jackpot replica rolex pharmacy bitcoin giveaway forex mortgage refinance inheritance
+  sweepstake slimming botox timeshare escort payday`.split(/\s+/)
 const pressing = [
   'act now',
   'last chance',

@@ -49,7 +49,8 @@ export async function finishMessage(
   const disposition = commonDisposition(transaction, verdict)
   const accepted = identityOf(transaction)
   const duplicateOf = deps.duplicates.find(accepted, deps.clock.nowMs())
-  const envelope = duplicateOf === null ? envelopeOf(transaction, disposition, deps.hostname, deps.clock.nowMs()) : null
+  const envelope =
+    duplicateOf === null ? envelopeOf(transaction, disposition, deps.hostname, deps.clock.nowMs()) : null
   const queueId = envelope?.queueId ?? null
   const ending: Ending = { ...endingOfAcceptance(transaction, disposition, verdict, duplicateOf), queueId }
   if (envelope === null) receiver.drop()
@@ -90,7 +91,11 @@ export function takeMessageFacts(transaction: Transaction, receiver: MessageRece
 
 /** Rules of `header` unless they ran while the message came in, then those of `complete`. */
 function judge(transaction: Transaction, clock: Clock): Verdict | null {
-  if (transaction.timings.headerUs === null) runStage(transaction, 'header', null, clock)
+  if (transaction.timings.headerUs === null) {
+    // Where header rules are decided at once, and the message came in one piece, this is their only chance.
+    const { verdict } = runStage(transaction, 'header', null, clock)
+    if (verdict !== null && verdict.reply !== null) return verdict
+  }
   return runStage(transaction, 'complete', null, clock).verdict
 }
 
@@ -118,7 +123,11 @@ function refusal(reason: Reason, answer: Reply): Ending {
 }
 
 function storageFailure(): Ending {
-  return endingOf({ outcome: 'deferred', reason: 'storage', reply: reply(452, '4.3.1', 'No room for the message at the moment, try again later') })
+  return endingOf({
+    outcome: 'deferred',
+    reason: 'storage',
+    reply: reply(452, '4.3.1', 'No room for the message at the moment, try again later'),
+  })
 }
 
 function endingOfAcceptance(
@@ -129,10 +138,13 @@ function endingOfAcceptance(
 ): Ending {
   const isRuled = verdict?.action === 'discard' || verdict?.action === 'quarantine'
   const outcome =
-    disposition === 'discard' ? 'discarded'
-    : disposition === 'quarantine' ? 'quarantined'
-    : transaction.progress.marks.length > 0 ? 'marked'
-    : 'accepted'
+    disposition === 'discard'
+      ? 'discarded'
+      : disposition === 'quarantine'
+        ? 'quarantined'
+        : transaction.progress.marks.length > 0
+          ? 'marked'
+          : 'accepted'
   return endingOf({
     outcome,
     reason: duplicateOf !== null ? 'duplicate' : disposition === 'deliver' ? null : 'rule',
