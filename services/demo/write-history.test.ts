@@ -82,6 +82,11 @@ describe('the history of the demo', () => {
     expect(finished).toEqual(new Map(taken))
   })
 
+  it('tells of every delivery when it happens, not later', () => {
+    const lateMs = all.map((event) => (event.kind === 'delivery.attempted' ? Date.parse(event.at) - Date.parse(event.endedAt) : 0))
+    expect(Math.max(...lateMs)).toBeLessThan(3_600_000)
+  })
+
   it('is the same, line for line, for the same seed, and another for another', async () => {
     await write('same')
     await write('other', { seed: 'b' })
