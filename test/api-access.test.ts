@@ -19,8 +19,18 @@ afterAll(async () => await api.close())
 beforeEach(() => api.clock.set(testNowMs))
 
 const tryLogin = async (name: string, password: string, ip = '127.0.0.1') => {
-  const reply = await api.server.inject({ method: 'POST', url: '/api/v1/session', payload: { name, password }, remoteAddress: ip })
-  return { status: reply.statusCode, code: (reply.json() as { error?: { code: string } }).error?.code, headers: reply.headers, text: reply.body }
+  const reply = await api.server.inject({
+    method: 'POST',
+    url: '/api/v1/session',
+    payload: { name, password },
+    remoteAddress: ip,
+  })
+  return {
+    status: reply.statusCode,
+    code: (reply.json() as { error?: { code: string } }).error?.code,
+    headers: reply.headers,
+    text: reply.body,
+  }
 }
 
 describe('every route', () => {
@@ -46,13 +56,21 @@ describe('every route', () => {
     const routes = api.routes.filter((route) => route.method !== 'HEAD')
     expect(Object.fromEntries(routes.map((route) => [`${route.method} ${route.url}`, route.roles]))).toEqual(expected)
     for (const role of roles) {
-      for (const route of routes) {
-        // A login for each, as one of the routes ends it.
-        const caller = await api.login(`${role}-user`)
+      const caller = await api.login(`${role}-user`)
+      // Logging out comes last: it ends the login.
+      for (const route of routes.toSorted(
+        (one, other) => Number(one.method === 'DELETE') - Number(other.method === 'DELETE'),
+      )) {
         const url = `${route.url.replace(':id', '01a12eb5-beef-73c0-a322-9adeb1d5caee').replace('*', 'x')}${route.url.endsWith('/usage') ? '?period=2026-10' : ''}`
-        const reply = await api.server.inject({ method: route.method as 'GET', url, headers: { cookie: caller.cookie, 'x-csrf-token': caller.session.csrfToken } })
+        const reply = await api.server.inject({
+          method: route.method as 'GET',
+          url,
+          headers: { cookie: caller.cookie, 'x-csrf-token': caller.session.csrfToken },
+        })
         const isAllowed = route.roles === 'public' || route.roles.includes(role)
-        expect(reply.statusCode === 403, `${role} ${route.method} ${url}: ${reply.body.slice(0, 200)}`).toBe(!isAllowed)
+        expect(reply.statusCode === 403, `${role} ${route.method} ${url}: ${reply.body.slice(0, 200)}`).toBe(
+          !isAllowed,
+        )
         if (route.roles !== 'public') {
           const anonymous = await api.server.inject({ method: route.method as 'GET', url })
           expect(anonymous.json().error.code, url).toBe('not-logged-in')
@@ -75,22 +93,40 @@ describe('every route', () => {
       const { headers } = await caller.get(url)
       expect(headers['content-security-policy']).toMatch(/^default-src 'self'; /)
       expect(headers['content-security-policy']).not.toMatch(/unsafe|\*/)
-      expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' })
+      expect(headers).toMatchObject({
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+        'referrer-policy': 'no-referrer',
+        'cache-control': 'no-store',
+      })
     }
   })
 
   it('answers errors in one shape, with a code of the list', async () => {
     const caller = await api.login('admin-user')
     const answers = await Promise.all([
-      caller.get('/nothing'), caller.get('/messages?q=('), caller.get('/usage?period=x'), caller.get('/usage'),
-      caller.call('POST', '/session', { body: '{' }), caller.call('DELETE', '/session', { csrfToken: null }), caller.call('PUT', '/session'),
+      caller.get('/nothing'),
+      caller.get('/messages?q=('),
+      caller.get('/usage?period=x'),
+      caller.get('/usage'),
+      caller.call('POST', '/session', { body: '{' }),
+      caller.call('DELETE', '/session', { csrfToken: null }),
+      caller.call('PUT', '/session'),
     ])
     for (const answer of answers) {
       const { error } = answer.json()
       expect(apiErrorCodes[error.code as keyof typeof apiErrorCodes], answer.text).toBe(answer.status)
       expect(error.message).toMatch(/\w/)
     }
-    expect(answers.map((answer) => answer.json().error.code)).toEqual(['not-found', 'bad-query', 'bad-period', 'bad-request', 'bad-request', 'csrf-rejected', 'not-found'])
+    expect(answers.map((answer) => answer.json().error.code)).toEqual([
+      'not-found',
+      'bad-query',
+      'bad-period',
+      'bad-request',
+      'bad-request',
+      'csrf-rejected',
+      'not-found',
+    ])
   })
 })
 
@@ -104,13 +140,20 @@ describe('a login', () => {
     expect(cookie).not.toMatch(/; Secure/)
     const token = /=([\w-]{43})/.exec(cookie)![1]!
     expect(reply.text).not.toContain(token)
-    const { rows } = await api.test.database.pool.query(`select 1 from login_session where encode(token_hash, 'escape') like $1 or csrf_token = $2`, [`%${token}%`, token])
+    const { rows } = await api.test.database.pool.query(
+      `select 1 from login_session where encode(token_hash, 'escape') like $1 or csrf_token = $2`,
+      [`%${token}%`, token],
+    )
     expect(rows).toEqual([])
   })
 
   it('marks the cookie Secure where the browser came by https', async () => {
     const reply = await api.server.inject({
-      method: 'POST', url: '/api/v1/session', payload: { name: 'admin-user', password: testPassword }, headers: { 'x-forwarded-proto': 'https' }, remoteAddress: '127.0.0.1',
+      method: 'POST',
+      url: '/api/v1/session',
+      payload: { name: 'admin-user', password: testPassword },
+      headers: { 'x-forwarded-proto': 'https' },
+      remoteAddress: '127.0.0.1',
     })
     expect(String(reply.headers['set-cookie'])).toMatch(/; Secure/)
     expect(reply.headers['strict-transport-security']).toBeDefined()
@@ -136,7 +179,9 @@ describe('a login', () => {
   })
 
   it('stops an ip after some failures with any names, also when all are tried at once', async () => {
-    const tries = Array.from({ length: loginLimits.failuresPerIp + 10 }, (_, index) => tryLogin(`guess-${index}`, 'nonsense', '203.0.113.50'))
+    const tries = Array.from({ length: loginLimits.failuresPerIp + 10 }, (_, index) =>
+      tryLogin(`guess-${index}`, 'nonsense', '203.0.113.50'),
+    )
     const codes = (await Promise.all(tries)).map((reply) => reply.code)
     expect(codes.filter((code) => code === 'wrong-login')).toHaveLength(loginLimits.failuresPerIp)
     expect(codes.filter((code) => code === 'too-many-attempts')).toHaveLength(10)
@@ -145,7 +190,10 @@ describe('a login', () => {
 
   it('is refused when another site sent it', async () => {
     const reply = await api.server.inject({
-      method: 'POST', url: '/api/v1/session', payload: { name: 'admin-user', password: testPassword }, headers: { 'sec-fetch-site': 'cross-site' },
+      method: 'POST',
+      url: '/api/v1/session',
+      payload: { name: 'admin-user', password: testPassword },
+      headers: { 'sec-fetch-site': 'cross-site' },
     })
     expect(reply.json().error.code).toBe('csrf-rejected')
   })
@@ -179,7 +227,9 @@ describe('a session', () => {
     const caller = await api.login('admin-user')
     const other = await api.login('admin-user')
     for (const csrfToken of [null, '', 'x', other.session.csrfToken, `${caller.session.csrfToken}x`]) {
-      expect((await caller.call('DELETE', '/session', { csrfToken })).json().error.code, String(csrfToken)).toBe('csrf-rejected')
+      expect((await caller.call('DELETE', '/session', { csrfToken })).json().error.code, String(csrfToken)).toBe(
+        'csrf-rejected',
+      )
     }
     expect((await caller.call('DELETE', '/session')).status).toBe(204)
   })
@@ -194,7 +244,11 @@ describe('a session', () => {
     api.clock.set(testNowMs + sessionLimits.idleMs)
     expect((await idle.get('/session')).status).toBe(401)
     expect((await used.get('/session')).headers['set-cookie']).toBeUndefined()
-    for (let timeMs = testNowMs + sessionLimits.idleMs; timeMs < testNowMs + sessionLimits.longestMs; timeMs += sessionLimits.idleMs / 2) {
+    for (
+      let timeMs = testNowMs + sessionLimits.idleMs;
+      timeMs < testNowMs + sessionLimits.longestMs;
+      timeMs += sessionLimits.idleMs / 2
+    ) {
       api.clock.set(timeMs)
       expect((await used.get('/session')).status).toBe(200)
     }
@@ -214,9 +268,15 @@ describe('a session', () => {
 
   it('of another tenant is none', async () => {
     const caller = await api.login('admin-user')
-    await api.test.database.pool.query(`insert into tenant (tenant_id, recipient_key) values ('other', '\\x00') on conflict do nothing`)
-    await api.test.database.pool.query(`insert into user_account (tenant_id, name, role, password_hash) select 'other', name, role, password_hash from user_account where name = 'admin-user' and tenant_id = 'main'`)
-    await api.test.database.pool.query(`update login_session set tenant_id = 'other' where csrf_token = $1`, [caller.session.csrfToken])
+    await api.test.database.pool.query(
+      `insert into tenant (tenant_id, recipient_key) values ('other', '\\x00') on conflict do nothing`,
+    )
+    await api.test.database.pool.query(
+      `insert into user_account (tenant_id, name, role, password_hash) select 'other', name, role, password_hash from user_account where name = 'admin-user' and tenant_id = 'main'`,
+    )
+    await api.test.database.pool.query(`update login_session set tenant_id = 'other' where csrf_token = $1`, [
+      caller.session.csrfToken,
+    ])
     expect((await caller.get('/session')).status).toBe(401)
   })
 })
@@ -227,7 +287,9 @@ describe('looking at a message', () => {
     await api.ingest([...api.log.segmentStart(), api.log.line(body)])
     const caller = await api.login('viewer-user')
     expect((await caller.get(`/messages/${body.transactionId}`)).status).toBe(200)
-    const { rows } = await api.test.database.pool.query(`select actor, subject from audit_record where action = 'message.read'`)
+    const { rows } = await api.test.database.pool.query(
+      `select actor, subject from audit_record where action = 'message.read'`,
+    )
     expect(rows).toEqual([{ actor: 'viewer-user', subject: body.transactionId }])
   })
 })
@@ -246,7 +308,15 @@ describe('a new user', () => {
       [{ password: 'short' }, /at least 8/],
     ]
     for (const [change, message] of wrong) {
-      await expect(createUser(database, 'main', { name: 'newcomer', role: 'viewer', clientId: null, password: 'long enough', ...change })).rejects.toThrow(message)
+      await expect(
+        createUser(database, 'main', {
+          name: 'newcomer',
+          role: 'viewer',
+          clientId: null,
+          password: 'long enough',
+          ...change,
+        }),
+      ).rejects.toThrow(message)
     }
     const { rows } = await database.pool.query(`select from user_account where name = 'newcomer'`)
     expect(rows).toEqual([])
@@ -257,7 +327,9 @@ describe('a new user', () => {
     const user = { name: 'newcomer', role: 'viewer' as const, clientId: null, password: 'tromplöse Überraschung' }
     expect(await createUser(database, 'main', user)).toEqual({ isNew: true })
     expect(await createUser(database, 'main', user)).toEqual({ isNew: false })
-    const { rows } = await database.pool.query<{ hash: string }>(`select password_hash as hash from user_account where name = 'newcomer'`)
+    const { rows } = await database.pool.query<{ hash: string }>(
+      `select password_hash as hash from user_account where name = 'newcomer'`,
+    )
     expect(rows[0]!.hash).toMatch(/^scrypt\$32768\$8\$1\$[\w-]{22}\$[\w-]{43}$/)
     // Composed or decomposed, as another keyboard would write it.
     expect((await tryLogin('newcomer', user.password.normalize('NFD'))).status).toBe(200)

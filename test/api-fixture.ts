@@ -50,26 +50,49 @@ export type Caller = {
   session: Session
   cookie: string
   get(url: string): Promise<Answer>
-  call(method: 'POST' | 'PUT' | 'DELETE', url: string, options?: { csrfToken?: string | null; body?: unknown }): Promise<Answer>
+  call(
+    method: 'POST' | 'PUT' | 'DELETE',
+    url: string,
+    options?: { csrfToken?: string | null; body?: unknown },
+  ): Promise<Answer>
 }
 
-export type Answer = { status: number; headers: Record<string, string | string[] | number | undefined>; text: string; json(): any }
+export type Answer = {
+  status: number
+  headers: Record<string, string | string[] | number | undefined>
+  text: string
+  json(): any
+}
 
-export async function createApiFixture(options: { clients?: DirectoryClient[]; webFolder?: string } = {}): Promise<ApiFixture> {
+export async function createApiFixture(
+  options: { clients?: DirectoryClient[]; webFolder?: string } = {},
+): Promise<ApiFixture> {
   const test = await createTestDatabase()
   const { database } = test
   const config = testConfig()
   await ensureTenant(database, config.tenant)
   await ensureBillingPolicy(database, config.tenant, config)
   if (options.clients !== undefined) {
-    await importDirectory({ database, tenantId: config.tenant, directory: { clients: options.clients }, at: new Date() })
+    await importDirectory({
+      database,
+      tenantId: config.tenant,
+      directory: { clients: options.clients },
+      at: new Date(),
+    })
   }
   let nowMs = testNowMs
-  const clock = { nowMs: () => nowMs, monotonicUs: () => Math.floor(performance.now() * 1_000), set: (value: number) => void (nowMs = value) }
+  const clock = {
+    nowMs: () => nowMs,
+    monotonicUs: () => Math.floor(performance.now() * 1_000),
+    set: (value: number) => void (nowMs = value),
+  }
   const operatorLog = openOperatorLog('api', { level: 'silent' })
   const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-api-'))
   const context = { config, database, tenantId: config.tenant, isDemo: false, version: '0.0.0-test', clock }
-  const { server, routes } = await buildApp(context, { log: operatorLog, webFolder: options.webFolder ?? path.join(folder, 'web') })
+  const { server, routes } = await buildApp(context, {
+    log: operatorLog,
+    webFolder: options.webFolder ?? path.join(folder, 'web'),
+  })
   const log = new LogBuilder()
   const metering = new MeteringPass(database, config.tenant, operatorLog)
   let fileCount = 0
@@ -94,7 +117,11 @@ export async function createApiFixture(options: { clients?: DirectoryClient[]; w
       await createUser(database, config.tenant, { name, role, clientId: clientId ?? null, password: testPassword })
     },
     login: async (name) => {
-      const reply = await inject({ method: 'POST', url: '/api/v1/session', payload: { name, password: testPassword } })
+      const reply = await inject({
+        method: 'POST',
+        url: '/api/v1/session',
+        payload: { name, password: testPassword },
+      })
       if (reply.status !== 200) throw new Error(`login of ${name}: ${reply.status} ${reply.text}`)
       const session = reply.json() as Session
       const cookie = String([reply.headers['set-cookie']].flat()[0]).split(';')[0]!
@@ -133,11 +160,19 @@ export function loggedRecipient(address: string, change: Partial<LoggedRecipient
 }
 
 export function refusedRecipient(address: string, clientId: string | null = null): LoggedRecipient {
-  return loggedRecipient(address, { outcome: 'refused', reason: 'unknown-recipient', reply: { code: 550, enhanced: '5.1.1', text: 'User unknown' }, clientId })
+  return loggedRecipient(address, {
+    outcome: 'refused',
+    reason: 'unknown-recipient',
+    reply: { code: 550, enhanced: '5.1.1', text: 'User unknown' },
+    clientId,
+  })
 }
 
 /** An accepted message with these changes: everything that chance would choose otherwise is fixed. */
-export function plainMessage(log: LogBuilder, change: Partial<EventBody<TransactionEnded>> = {}): EventBody<TransactionEnded> {
+export function plainMessage(
+  log: LogBuilder,
+  change: Partial<EventBody<TransactionEnded>> = {},
+): EventBody<TransactionEnded> {
   log.nowMs += 1_000
   const body = log.transactionBody()
   const time = new Date(timeMsOfTransactionId(body.transactionId)).toISOString()

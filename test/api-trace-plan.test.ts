@@ -17,15 +17,56 @@ let api: ApiFixture
 let admin: Caller
 
 beforeAll(async () => {
-  api = await createApiFixture({ clients: [{ id: 'rare', name: 'Rare', addresses: ['only@rare.test'] }, { id: 'sales', name: 'Sales', addresses: ['*@example.org'] }] })
+  api = await createApiFixture({
+    clients: [
+      { id: 'rare', name: 'Rare', addresses: ['only@rare.test'] },
+      { id: 'sales', name: 'Sales', addresses: ['*@example.org'] },
+    ],
+  })
   await api.addUser('root', 'admin')
   await api.addUser('rare-user', 'client', 'rare')
   const lines = [...api.log.segmentStart()]
   for (let index = 0; index < messageCount; index += 1) lines.push(...api.log.transaction())
-  lines.push(api.log.line(plainMessage(api.log, {
-    subject: 'Quarterly figures', sender: 'Only.Sender@rare-partner.test', recipients: [loggedRecipient('only@rare.test')], remote: { ip: '203.0.113.200', port: 1, reverseName: null, forwardConfirmed: null, country: 'JP', networkClass: 'public', networkName: null },
-    evaluations: [{ stage: 'complete', recipient: null, weightBefore: 0, weightAfter: 1, durationUs: 1, hits: [{ ruleId: 'rare-rule', revision: 1, branch: 'then', attribute: null, matchedText: null, weight: 1, marks: [], action: 'none', shadow: false }] }],
-  })))
+  lines.push(
+    api.log.line(
+      plainMessage(api.log, {
+        subject: 'Quarterly figures',
+        sender: 'Only.Sender@rare-partner.test',
+        recipients: [loggedRecipient('only@rare.test')],
+        remote: {
+          ip: '203.0.113.200',
+          port: 1,
+          reverseName: null,
+          forwardConfirmed: null,
+          country: 'JP',
+          networkClass: 'public',
+          networkName: null,
+        },
+        evaluations: [
+          {
+            stage: 'complete',
+            recipient: null,
+            weightBefore: 0,
+            weightAfter: 1,
+            durationUs: 1,
+            hits: [
+              {
+                ruleId: 'rare-rule',
+                revision: 1,
+                branch: 'then',
+                attribute: null,
+                matchedText: null,
+                weight: 1,
+                marks: [],
+                action: 'none',
+                shadow: false,
+              },
+            ],
+          },
+        ],
+      }),
+    ),
+  )
   await api.ingest(lines)
   const owner = openDatabase(api.test.url, { applicationName: 'test', role: 'owner' })
   await owner.pool.query('vacuum analyze')
@@ -37,12 +78,24 @@ afterAll(async () => await api.close())
 function selectOf(text: string, clientId: string | null = null, after: string | null = null) {
   const parsed = parseTraceQuery(text)
   if (!('query' in parsed)) throw new Error(JSON.stringify(parsed.faults))
-  const search = { tenantId: 'main', scope: { clientId }, query: parsed.query, clock: { nowMs: api.clock.nowMs(), timeZone: 'UTC' }, lowersLocalPart: true }
-  return traceSelect(search, { columns: sql`t.transaction_id, t.id_time`, limit: 101, after: after === null ? null : parseCursor(after) })
+  const search = {
+    tenantId: 'main',
+    scope: { clientId },
+    query: parsed.query,
+    clock: { nowMs: api.clock.nowMs(), timeZone: 'UTC' },
+    lowersLocalPart: true,
+  }
+  return traceSelect(search, {
+    columns: sql`t.transaction_id, t.id_time`,
+    limit: 101,
+    after: after === null ? null : parseCursor(after),
+  })
 }
 
 async function planOf(text: string, clientId: string | null = null): Promise<string> {
-  const { rows } = await sql<{ 'QUERY PLAN': string }>`explain (costs off) ${selectOf(text, clientId)}`.execute(api.test.database.kysely)
+  const { rows } = await sql<{ 'QUERY PLAN': string }>`explain (costs off) ${selectOf(text, clientId)}`.execute(
+    api.test.database.kysely,
+  )
   return rows.map((row) => row['QUERY PLAN']).join('\n')
 }
 
@@ -106,14 +159,21 @@ describe('the index that answers', () => {
 
   it('lies in the partitions of the time asked for only', async () => {
     await api.test.database.pool.query(`select ensure_partitions('2026-06-01', '2026-12-01')`)
-    for (const query of ['after:2026-10-05 before:2026-10-20', 'to:only@rare.test after:2026-10-05 before:2026-10-20', 'rule:rare-rule after:2026-10-05 before:2026-10-20']) {
+    for (const query of [
+      'after:2026-10-05 before:2026-10-20',
+      'to:only@rare.test after:2026-10-05 before:2026-10-20',
+      'rule:rare-rule after:2026-10-05 before:2026-10-20',
+    ]) {
       expect(await planOf(query), query).not.toMatch(/2026_(06|07|08|09|11|12)/)
     }
   })
 
   it('stands in a statement into which no text of the query was written', () => {
     const evil = `'; drop table x --`
-    const { sql: statement, parameters } = selectOf(`from:"${evil}" to:"${evil}@x" subject:"${evil}" helo:"${evil}" hop:"${evil}" msgid:"${evil}" "${evil}" domain:"${evil}" rule:a verdict:refused ip:10.0.0.1`, 'rare').compile(api.test.database.kysely)
+    const { sql: statement, parameters } = selectOf(
+      `from:"${evil}" to:"${evil}@x" subject:"${evil}" helo:"${evil}" hop:"${evil}" msgid:"${evil}" "${evil}" domain:"${evil}" rule:a verdict:refused ip:10.0.0.1`,
+      'rare',
+    ).compile(api.test.database.kysely)
     expect(statement).not.toMatch(/drop table|10\.0\.0\.1|refused'\)\)$/)
     expect(parameters.filter((value) => String(value).includes('drop table')).length).toBeGreaterThanOrEqual(8)
   })
@@ -121,28 +181,33 @@ describe('the index that answers', () => {
 
 describe('pages', () => {
   const page = async (query: string, cursor: string | null, limit: number) => {
-    const answer = await admin.get(`/messages?limit=${limit}&q=${encodeURIComponent(query)}${cursor === null ? '' : `&cursor=${cursor}`}`)
+    const answer = await admin.get(
+      `/messages?limit=${limit}&q=${encodeURIComponent(query)}${cursor === null ? '' : `&cursor=${cursor}`}`,
+    )
     expect(answer.status, answer.text).toBe(200)
     return answer.json() as MessageList
   }
 
-  it.each(['', 'invoice', 'domain:example.org verdict:accepted', 'client:sales', 'after:-2h'])('of "%s" neither repeat nor skip a message while others arrive', async (query) => {
-    const before = (await page(query, null, 500)).rows.map((row) => row.transactionId)
-    const seen: string[] = []
-    let cursor: string | null = null
-    for (let turn = 0; seen.length < 150; turn += 1) {
-      const list: MessageList = await page(query, cursor, 37)
-      seen.push(...list.rows.map((row) => row.transactionId))
-      cursor = list.nextCursor
-      if (cursor === null) break
-      if (turn % 3 === 0) {
-        await ingestMore(5)
-        api.clock.set(api.clock.nowMs() + 60_000)
+  it.each(['', 'invoice', 'domain:example.org verdict:accepted', 'client:sales', 'after:-2h'])(
+    'of "%s" neither repeat nor skip a message while others arrive',
+    async (query) => {
+      const before = (await page(query, null, 500)).rows.map((row) => row.transactionId)
+      const seen: string[] = []
+      let cursor: string | null = null
+      for (let turn = 0; seen.length < 150; turn += 1) {
+        const list: MessageList = await page(query, cursor, 37)
+        seen.push(...list.rows.map((row) => row.transactionId))
+        cursor = list.nextCursor
+        if (cursor === null) break
+        if (turn % 3 === 0) {
+          await ingestMore(5)
+          api.clock.set(api.clock.nowMs() + 60_000)
+        }
       }
-    }
-    expect(seen.length).toBeGreaterThanOrEqual(150)
-    expect(seen).toEqual(before.slice(0, seen.length))
-  })
+      expect(seen.length).toBeGreaterThanOrEqual(150)
+      expect(seen).toEqual(before.slice(0, seen.length))
+    },
+  )
 
   it('mean the same by "two hours ago" from the first to the last, however long somebody turns them', async () => {
     const newest = (await page('', null, 80)).rows
@@ -169,7 +234,8 @@ describe('pages', () => {
   async function ingestMore(count: number): Promise<void> {
     const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-more-'))
     const lines: string[] = []
-    for (let turn = 0; turn < count; turn += 1) lines.push(...api.log.transaction({ subject: 'invoice late', sender: 'late@example.org' }))
+    for (let turn = 0; turn < count; turn += 1)
+      lines.push(...api.log.transaction({ subject: 'invoice late', sender: 'late@example.org' }))
     await writeFile(path.join(folder, 'more.jsonl'), lines.join(''))
     await ingestFile({ database: api.test.database, tenantId: 'main', path: path.join(folder, 'more.jsonl') })
     await rm(folder, { recursive: true })

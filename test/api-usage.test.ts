@@ -11,7 +11,11 @@ let client: Caller
 beforeAll(async () => {
   api = await createApiFixture({
     clients: [
-      { id: 'acme', name: '=HYPERLINK("http://x","Acme, ""the"" best")', addresses: ['ann@corp.test', '+eve@corp.test'] },
+      {
+        id: 'acme',
+        name: '=HYPERLINK("http://x","Acme, ""the"" best")',
+        addresses: ['ann@corp.test', '+eve@corp.test'],
+      },
       { id: 'globex', name: 'Globex', addresses: ['gus@globex.test'] },
     ],
   })
@@ -20,8 +24,21 @@ beforeAll(async () => {
   const { log } = api
   const lines = [...log.segmentStart()]
   for (let index = 0; index < 20; index += 1) {
-    const addresses = ['ann@corp.test', '+eve@corp.test', 'gus@globex.test', '=cmd|x@nobody.test', `-${index}@nobody.test`].slice(index % 3)
-    lines.push(log.line(plainMessage(log, { messageBytes: 1_000 + index, recipients: addresses.map((address) => loggedRecipient(address)) })))
+    const addresses = [
+      'ann@corp.test',
+      '+eve@corp.test',
+      'gus@globex.test',
+      '=cmd|x@nobody.test',
+      `-${index}@nobody.test`,
+    ].slice(index % 3)
+    lines.push(
+      log.line(
+        plainMessage(log, {
+          messageBytes: 1_000 + index,
+          recipients: addresses.map((address) => loggedRecipient(address)),
+        }),
+      ),
+    )
   }
   await api.ingest(lines)
   admin = await api.login('root')
@@ -55,27 +72,41 @@ function parsedCsv(text: string): Record<string, string>[] {
 }
 
 describe('usage', () => {
-  it.each(usageGroupings.flatMap((by) => ['full', 'split'].map((mode) => [by, mode] as const)))('by %s in mode %s: CSV and NDJSON hold exactly the rows of the JSON', async (by, mode) => {
-    const url = `/usage?period=2026-10&by=${by}&mode=${mode}`
-    const report = (await admin.get(url)).json() as UsageReport
-    expect([...Compile(UsageReport).Errors(report)]).toEqual([])
-    expect(report.rows.length).toBeGreaterThan(0)
-    const ndjson = await admin.get(`${url}&format=ndjson`)
-    expect(ndjson.text.trimEnd().split('\n').map((line) => JSON.parse(line))).toEqual(report.rows)
-    const csv = await admin.get(`${url}&format=csv`)
-    const guarded = (text: string | null) => (text !== null && /^[=+\-@]/.test(text) ? `'${text}` : (text ?? ''))
-    const expected = report.rows.map((row) => ({
-      ...(by === 'client' || by === 'recipient' ? { client_id: row.clientId ?? 'house', client_name: guarded(row.clientName) } : {}),
-      ...(by === 'recipient' ? { recipient: guarded(row.recipient) } : {}),
-      ...(by === 'recipient' || by === 'domain' ? { domain: row.domain } : {}),
-      ...(by === 'day' ? { day: row.day } : {}),
-      direction: row.direction, messages: row.messageCount, billed_bytes: row.billedBytes, unbilled_bytes: row.unbilledBytes,
-    }))
-    expect(parsedCsv(csv.text)).toEqual(expected)
-    expect(csv.headers['content-type']).toMatch(/^text\/csv/)
-    expect(csv.headers['content-disposition']).toBe(`attachment; filename="usage-2026-10-by-${by}-${mode}.csv"`)
-    for (const row of parsedCsv(csv.text)) for (const cell of Object.values(row)) expect(cell).not.toMatch(/^[=+\-@]/)
-  })
+  it.each(usageGroupings.flatMap((by) => ['full', 'split'].map((mode) => [by, mode] as const)))(
+    'by %s in mode %s: CSV and NDJSON hold exactly the rows of the JSON',
+    async (by, mode) => {
+      const url = `/usage?period=2026-10&by=${by}&mode=${mode}`
+      const report = (await admin.get(url)).json() as UsageReport
+      expect([...Compile(UsageReport).Errors(report)]).toEqual([])
+      expect(report.rows.length).toBeGreaterThan(0)
+      const ndjson = await admin.get(`${url}&format=ndjson`)
+      expect(
+        ndjson.text
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line)),
+      ).toEqual(report.rows)
+      const csv = await admin.get(`${url}&format=csv`)
+      const guarded = (text: string | null) => (text !== null && /^[=+\-@]/.test(text) ? `'${text}` : (text ?? ''))
+      const expected = report.rows.map((row) => ({
+        ...(by === 'client' || by === 'recipient'
+          ? { client_id: row.clientId ?? 'house', client_name: guarded(row.clientName) }
+          : {}),
+        ...(by === 'recipient' ? { recipient: guarded(row.recipient) } : {}),
+        ...(by === 'recipient' || by === 'domain' ? { domain: row.domain } : {}),
+        ...(by === 'day' ? { day: row.day } : {}),
+        direction: row.direction,
+        messages: row.messageCount,
+        billed_bytes: row.billedBytes,
+        unbilled_bytes: row.unbilledBytes,
+      }))
+      expect(parsedCsv(csv.text)).toEqual(expected)
+      expect(csv.headers['content-type']).toMatch(/^text\/csv/)
+      expect(csv.headers['content-disposition']).toBe(`attachment; filename="usage-2026-10-by-${by}-${mode}.csv"`)
+      for (const row of parsedCsv(csv.text))
+        for (const cell of Object.values(row)) expect(cell).not.toMatch(/^[=+\-@]/)
+    },
+  )
 
   it('splits so that the total of all shares is the total received, in both totals and rows', async () => {
     const report = (await admin.get('/usage?period=2026-10&by=recipient&mode=split')).json() as UsageReport
@@ -85,9 +116,15 @@ describe('usage', () => {
   })
 
   it('answers a period that is none with its own code, an unknown client and grouping with what is known', async () => {
-    for (const period of ['2026-13', '2026', 'x', '']) expect((await admin.get(`/usage?period=${period}`)).json().error.code, period).toBe('bad-period')
-    expect((await admin.get('/usage?period=2026-10&client=nobody')).json().error).toMatchObject({ code: 'bad-request', message: expect.stringContaining('"nobody"') })
-    expect((await admin.get('/usage?period=2026-10&by=colour')).json().error.message).toMatch(/client, recipient, day, domain/)
+    for (const period of ['2026-13', '2026', 'x', ''])
+      expect((await admin.get(`/usage?period=${period}`)).json().error.code, period).toBe('bad-period')
+    expect((await admin.get('/usage?period=2026-10&client=nobody')).json().error).toMatchObject({
+      code: 'bad-request',
+      message: expect.stringContaining('"nobody"'),
+    })
+    expect((await admin.get('/usage?period=2026-10&by=colour')).json().error.message).toMatch(
+      /client, recipient, day, domain/,
+    )
     expect((await admin.get('/usage?period=1999-01')).json()).toMatchObject({ rows: [], totals: { fullBytes: '0' } })
   })
 
@@ -105,24 +142,32 @@ describe('usage', () => {
       expect(own.totals).toEqual(asked.totals)
       expect((await client.get(`/usage?period=2026-10&by=${by}&format=csv`)).text).not.toMatch(/globex|nobody/)
     }
-    for (const other of ['globex', 'house']) expect((await client.get(`/usage?period=2026-10&client=${other}`)).json().error.code).toBe('not-allowed')
+    for (const other of ['globex', 'house'])
+      expect((await client.get(`/usage?period=2026-10&client=${other}`)).json().error.code).toBe('not-allowed')
   })
 
   it('records who took an export', async () => {
     await admin.get('/usage?period=2026-10&by=recipient&format=csv')
-    const { rows } = await api.test.database.pool.query(`select actor, subject, detail->>'by' as by from audit_record where action = 'usage.export' order by audit_id desc limit 1`)
+    const { rows } = await api.test.database.pool.query(
+      `select actor, subject, detail->>'by' as by from audit_record where action = 'usage.export' order by audit_id desc limit 1`,
+    )
     expect(rows).toEqual([{ actor: 'root', subject: '2026-10', by: 'recipient' }])
   })
 
   it('gives its connection back when a reader goes away in the middle', async () => {
     const { pool } = api.test.database
     const url = await api.server.listen({ host: '127.0.0.1', port: 0 })
-    const firstAnswer = await fetch(`${url}/api/v1/usage?period=2026-10&by=recipient&format=csv`, { headers: { cookie: admin.cookie } })
+    const firstAnswer = await fetch(`${url}/api/v1/usage?period=2026-10&by=recipient&format=csv`, {
+      headers: { cookie: admin.cookie },
+    })
     expect(firstAnswer.status).toBe(200)
     await firstAnswer.body!.cancel()
     for (let turn = 0; turn < 30; turn += 1) {
       const ending = new AbortController()
-      const answer = fetch(`${url}/api/v1/usage?period=2026-10&by=recipient&format=${['csv', 'json', 'ndjson'][turn % 3]}`, { headers: { cookie: admin.cookie }, signal: ending.signal })
+      const answer = fetch(
+        `${url}/api/v1/usage?period=2026-10&by=recipient&format=${['csv', 'json', 'ndjson'][turn % 3]}`,
+        { headers: { cookie: admin.cookie }, signal: ending.signal },
+      )
       await answer.then((reply) => reply.body!.cancel())
       ending.abort()
     }
@@ -138,12 +183,20 @@ describe('the overview', () => {
     expect([...Compile(Overview).Errors(overview)]).toEqual([])
     expect(overview.outcomes).toEqual({ accepted: 20 })
     expect(overview.queuedCount).toBe('20')
-    for (const entry of [...overview.topSenders, ...overview.topRecipients, ...overview.topClients, ...overview.topRules, ...overview.refusals]) {
+    for (const entry of [
+      ...overview.topSenders,
+      ...overview.topRecipients,
+      ...overview.topClients,
+      ...overview.topRules,
+      ...overview.refusals,
+    ]) {
       const list = (await admin.get(`/messages?limit=500&q=${encodeURIComponent(entry.query)}`)).json()
       expect(String(list.rows.length), entry.query).toBe(entry.count)
     }
     expect(overview.topClients.map((entry) => entry.label).sort()).toEqual(['acme', 'globex', 'house'])
-    const inBuckets = overview.buckets.flatMap((bucket) => Object.values(bucket.outcomes)).reduce((sum, count) => sum + count, 0)
+    const inBuckets = overview.buckets
+      .flatMap((bucket) => Object.values(bucket.outcomes))
+      .reduce((sum, count) => sum + count, 0)
     expect(inBuckets).toBe(20)
   })
 

@@ -8,7 +8,11 @@ export class ApiFault extends Error {
   /** Seconds, for `Retry-After`. */
   readonly retryAfterSeconds: number | null
 
-  constructor(code: ApiErrorCode, message: string, more: { position?: { from: number; upto: number }; suggestion?: string; retryAfterSeconds?: number } = {}) {
+  constructor(
+    code: ApiErrorCode,
+    message: string,
+    more: { position?: { from: number; upto: number }; suggestion?: string; retryAfterSeconds?: number } = {},
+  ) {
     super(message)
     const { retryAfterSeconds, ...place } = more
     this.code = code

@@ -43,23 +43,33 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
   addErrorReplies(server)
   const metrics = addRequestMetrics(server)
   addSecurityHeaders(server)
-  // A browser opens connections before it needs them; Node counts one without a request as busy and would wait for it.
-  server.addHook('preClose', async () => void setTimeout(() => server.server.closeAllConnections(), closeGraceMs).unref())
+  // A browser opens connections before it needs them; Node counts one without a request as busy and waits for it.
+  server.addHook(
+    'preClose',
+    async () => void setTimeout(() => server.server.closeAllConnections(), closeGraceMs).unref(),
+  )
   await server.register(cookie)
   const routes = addRouteAccess(server, context)
   await server.register(swagger, {
     openapi: {
-      info: { title: 'Tollgate', version: context.version, description: 'Trace mail, read usage, see what the gateway does.' },
+      info: {
+        title: 'Tollgate',
+        version: context.version,
+        description: 'Trace mail, read usage, see what the gateway does.',
+      },
       components: { securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'tollgate_session' } } },
     },
   })
-  await server.register(async (api: ApiServer) => {
-    addSessionRoutes(api, context)
-    addMessageRoutes(api, context)
-    addUsageRoutes(api, context)
-    addOverviewRoutes(api, context)
-    api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())
-  }, { prefix: apiPrefix })
+  await server.register(
+    async (api: ApiServer) => {
+      addSessionRoutes(api, context)
+      addMessageRoutes(api, context)
+      addUsageRoutes(api, context)
+      addOverviewRoutes(api, context)
+      api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())
+    },
+    { prefix: apiPrefix },
+  )
   addHealthRoutes(server, context, metrics)
   await addWebRoutes(server, options.webFolder)
   return { server, routes }

@@ -29,16 +29,28 @@ const queryCancelled = '57014'
 function faultOf(error: FastifyError, request: FastifyRequest): ApiFault {
   if (error instanceof ApiFault) return error
   if (isDatabaseUnavailable(error)) {
-    return new ApiFault('database-unavailable', 'The database cannot be reached. Mail is still accepted; try again in a moment', { retryAfterSeconds: 5 })
+    return new ApiFault(
+      'database-unavailable',
+      'The database cannot be reached. Mail is still accepted; try again in a moment',
+      { retryAfterSeconds: 5 },
+    )
   }
   if (error.code === queryCancelled) {
-    return new ApiFault('query-timeout', 'The search took too long and was ended. Narrow it with after: and before:, or with a whole address')
+    return new ApiFault(
+      'query-timeout',
+      'The search took too long and was ended. Narrow it with after: and before:, or with a whole address',
+    )
   }
-  if (error.validation?.[0]?.instancePath === '/period') return new ApiFault('bad-period', 'A period is a year and a month, like 2026-11')
+  if (error.validation?.[0]?.instancePath === '/period')
+    return new ApiFault('bad-period', 'A period is a year and a month, like 2026-11')
   if (Array.isArray(error.validation)) return new ApiFault('bad-request', validationSentence(error))
   // Everything else that Fastify itself refuses: a body that is no JSON, too large, of another content type.
-  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return new ApiFault('bad-request', error.message)
-  return new ApiFault('internal', `Something went wrong here; the operator log tells more under request ${request.id}`)
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500)
+    return new ApiFault('bad-request', error.message)
+  return new ApiFault(
+    'internal',
+    `Something went wrong here; the operator log tells more under request ${request.id}`,
+  )
 }
 
 function validationSentence(error: FastifyError): string {

@@ -21,7 +21,8 @@ export type ApiOptions = { config: Config; database: Database; log: Logger; isDe
 export async function startApi(options: ApiOptions): Promise<RunningService & { url: string }> {
   const { config, database, log, isDemo } = options
   const address = parseSocketAddress(config.http.listen)
-  if (address === null) throw new Error(`http.listen: "${config.http.listen}" is no address: write one like 127.0.0.1:8080`)
+  if (address === null)
+    throw new Error(`http.listen: "${config.http.listen}" is no address: write one like 127.0.0.1:8080`)
   const context = { config, database, tenantId: config.tenant, isDemo, version: productVersion(), clock: systemClock }
   const { server } = await buildApp(context, { log, webFolder: path.join(packageRoot, 'dist', 'web') })
   try {
@@ -40,9 +41,15 @@ export async function startApi(options: ApiOptions): Promise<RunningService & { 
 function listenFailure(error: unknown, setting: string): Error {
   const code = (error as { code?: unknown }).code
   const remedy = 'set http.listen (or TOLLGATE_HTTP_LISTEN) to another one'
-  if (code === 'EADDRINUSE') return new Error(`http.listen: ${setting} is in use by another program: stop it, or ${remedy}`, { cause: error })
-  if (code === 'EACCES') return new Error(`http.listen: this user may not listen on ${setting}: ports below 1024 need more rights; ${remedy}`, { cause: error })
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return new Error(`http.listen: ${setting} is no address of this machine: ${remedy}`, { cause: error })
+  if (code === 'EADDRINUSE')
+    return new Error(`http.listen: ${setting} is in use by another program: stop it, or ${remedy}`, { cause: error })
+  if (code === 'EACCES')
+    return new Error(
+      `http.listen: this user may not listen on ${setting}: ports below 1024 need more rights; ${remedy}`,
+      { cause: error },
+    )
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return new Error(`http.listen: ${setting} is no address of this machine: ${remedy}`, { cause: error })
   return new Error(`http.listen: cannot listen on ${setting}: ${(error as Error).message}`, { cause: error })
 }
 

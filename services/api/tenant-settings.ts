@@ -18,6 +18,17 @@ export async function tenantSettings(context: ApiContext): Promise<TenantSetting
     where tenant_id = ${context.tenantId} and valid_from <= ${new Date(context.clock.nowMs())}
     order by valid_from desc, revision desc limit 1`.execute(context.database.kysely)
   const stored = rows[0]
-  if (stored === undefined) return { timeZone: billing.timeZone, unitBytes: unitBytesOf[billing.unit], currency: billing.currency, isStored: false }
-  return { timeZone: stored.time_zone, unitBytes: Number(stored.unit_bytes), currency: stored.currency, isStored: true }
+  if (stored === undefined)
+    return {
+      timeZone: billing.timeZone,
+      unitBytes: unitBytesOf[billing.unit],
+      currency: billing.currency,
+      isStored: false,
+    }
+  return {
+    timeZone: stored.time_zone,
+    unitBytes: Number(stored.unit_bytes),
+    currency: stored.currency,
+    isStored: true,
+  }
 }

@@ -69,7 +69,9 @@ function wordStart(text: string, caret: number): number | null {
 
 function keysFor(prefix: string, text: string, start: number): TraceCompletion[] {
   const lower = prefix.toLowerCase()
-  const keys = traceKeyNames.filter((key) => key.startsWith(lower)).map((key) => ({ text: `${key}:`, help: traceKeys[key].help }))
+  const keys = traceKeyNames
+    .filter((key) => key.startsWith(lower))
+    .map((key) => ({ text: `${key}:`, help: traceKeys[key].help }))
   const mayJoin = text.slice(0, start).trim() !== '' && 'or'.startsWith(lower)
   return mayJoin ? [...keys, { text: 'OR', help: 'either what stands before or what follows' }] : keys
 }
@@ -80,6 +82,7 @@ function valuesOf(key: TraceKey): TraceCompletion[] {
   if (key === 'weight') return weightWords
   if (key === 'client') return [{ text: 'house', help: 'nobody pays' }]
   if (key === 'has') return Object.entries(traceHas).map(([text, help]) => ({ text, help }))
-  if (key === 'verdict' || key === 'stage' || key === 'reason') return traceWordLists[key].map((text) => ({ text, help: traceKeys[key].help }))
+  if (key === 'verdict' || key === 'stage' || key === 'reason')
+    return traceWordLists[key].map((text) => ({ text, help: traceKeys[key].help }))
   return []
 }

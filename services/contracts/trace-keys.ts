@@ -18,8 +18,14 @@ export const traceKeys = {
   country: { help: 'country of the remote, two letters', example: 'country:de' },
   helo: { help: 'name the remote gave; * is a wildcard', example: 'helo:*.partner.test' },
   hop: { help: 'host that delivery was tried to; * is a wildcard', example: 'hop:inner.corp.test' },
-  id: { help: 'exact transaction id; overrides every other term', example: 'id:019abc12-3456-7def-8901-23456789abcd' },
-  queue: { help: 'exact queue id; overrides every other term', example: 'queue:019abc12-3456-7def-8901-23456789abcd' },
+  id: {
+    help: 'exact transaction id; overrides every other term',
+    example: 'id:019abc12-3456-7def-8901-23456789abcd',
+  },
+  queue: {
+    help: 'exact queue id; overrides every other term',
+    example: 'queue:019abc12-3456-7def-8901-23456789abcd',
+  },
   msgid: { help: 'Message-ID header; * is a wildcard', example: 'msgid:<1234@partner.test>' },
   after: { help: 'ended at or after: -7d, today, 2026-11-01, 2026-11-01T14:00', example: 'after:-7d' },
   before: { help: 'ended before: -1h, today, 2026-11-01, 2026-11-01T14:00', example: 'before:2026-11-01' },

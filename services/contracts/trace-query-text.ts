@@ -7,7 +7,9 @@ export function traceQueryText(query: TraceQuery): string {
     case 'everything':
       return ''
     case 'and':
-      return query.parts.map((part) => (part.kind === 'or' ? `(${traceQueryText(part)})` : traceQueryText(part))).join(' ')
+      return query.parts
+        .map((part) => (part.kind === 'or' ? `(${traceQueryText(part)})` : traceQueryText(part)))
+        .join(' ')
     case 'or':
       return query.parts.map(traceQueryText).join(' OR ')
     case 'not': {

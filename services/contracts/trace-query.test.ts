@@ -8,14 +8,29 @@ import { parseTracePoint, timeMsOfPoint } from './trace-time.ts'
 
 const id = '019abc12-3456-7def-8901-23456789abcd'
 const word = (text: string, isQuoted = false): TraceQuery => ({ kind: 'word', pattern: { text, isQuoted } })
-const pattern = (key: 'from' | 'to' | 'subject' | 'domain' | 'helo' | 'hop' | 'msgid', text: string, isQuoted = false): TraceQuery =>
-  ({ kind: 'pattern', key, pattern: { text, isQuoted } })
-const words = (key: 'verdict' | 'stage' | 'reason' | 'has' | 'client' | 'country' | 'rule', ...list: string[]): TraceQuery => ({ kind: 'words', key, words: list })
-const range = (key: 'weight' | 'size', least: number | null, most: number | null): TraceQuery => ({ kind: 'range', key, least, most })
+const pattern = (
+  key: 'from' | 'to' | 'subject' | 'domain' | 'helo' | 'hop' | 'msgid',
+  text: string,
+  isQuoted = false,
+): TraceQuery => ({ kind: 'pattern', key, pattern: { text, isQuoted } })
+const words = (
+  key: 'verdict' | 'stage' | 'reason' | 'has' | 'client' | 'country' | 'rule',
+  ...list: string[]
+): TraceQuery => ({ kind: 'words', key, words: list })
+const range = (key: 'weight' | 'size', least: number | null, most: number | null): TraceQuery => ({
+  kind: 'range',
+  key,
+  least,
+  most,
+})
 const not = (part: TraceQuery): TraceQuery => ({ kind: 'not', part })
 const and = (...parts: TraceQuery[]): TraceQuery => ({ kind: 'and', parts })
 const or = (...parts: TraceQuery[]): TraceQuery => ({ kind: 'or', parts })
-const ago = (key: 'after' | 'before', amount: number, unit: 'm' | 'h' | 'd' | 'w'): TraceQuery => ({ kind: 'time', key, point: { ago: amount, unit } })
+const ago = (key: 'after' | 'before', amount: number, unit: 'm' | 'h' | 'd' | 'w'): TraceQuery => ({
+  kind: 'time',
+  key,
+  point: { ago: amount, unit },
+})
 
 const understood: [string, TraceQuery][] = [
   ['', { kind: 'everything' }],
@@ -90,12 +105,34 @@ const understood: [string, TraceQuery][] = [
   ['before:-90m', ago('before', 90, 'm')],
   ['after:now', ago('after', 0, 'm')],
   ['after:today', { kind: 'time', key: 'after', point: { day: 'today' } }],
-  ['before:2026-11-01', { kind: 'time', key: 'before', point: { local: '2026-11-01T00:00:00.000', written: '2026-11-01' } }],
-  ['before:2026-11', { kind: 'time', key: 'before', point: { local: '2026-11-01T00:00:00.000', written: '2026-11' } }],
-  ['after:2026-11-01T14:00', { kind: 'time', key: 'after', point: { local: '2026-11-01T14:00:00.000', written: '2026-11-01T14:00' } }],
-  ['after:"2026-11-01 14:00"', { kind: 'time', key: 'after', point: { local: '2026-11-01T14:00:00.000', written: '2026-11-01 14:00' } }],
-  ['after:2026-11-01T14:00:00.5+02:00', { kind: 'time', key: 'after', point: { instantMs: Date.UTC(2026, 10, 1, 12, 0, 0, 500), written: '2026-11-01T14:00:00.5+02:00' } }],
-  ['to:ann@corp.test -verdict:accepted after:-7d', and(pattern('to', 'ann@corp.test'), not(words('verdict', 'accepted')), ago('after', 7, 'd'))],
+  [
+    'before:2026-11-01',
+    { kind: 'time', key: 'before', point: { local: '2026-11-01T00:00:00.000', written: '2026-11-01' } },
+  ],
+  [
+    'before:2026-11',
+    { kind: 'time', key: 'before', point: { local: '2026-11-01T00:00:00.000', written: '2026-11' } },
+  ],
+  [
+    'after:2026-11-01T14:00',
+    { kind: 'time', key: 'after', point: { local: '2026-11-01T14:00:00.000', written: '2026-11-01T14:00' } },
+  ],
+  [
+    'after:"2026-11-01 14:00"',
+    { kind: 'time', key: 'after', point: { local: '2026-11-01T14:00:00.000', written: '2026-11-01 14:00' } },
+  ],
+  [
+    'after:2026-11-01T14:00:00.5+02:00',
+    {
+      kind: 'time',
+      key: 'after',
+      point: { instantMs: Date.UTC(2026, 10, 1, 12, 0, 0, 500), written: '2026-11-01T14:00:00.5+02:00' },
+    },
+  ],
+  [
+    'to:ann@corp.test -verdict:accepted after:-7d',
+    and(pattern('to', 'ann@corp.test'), not(words('verdict', 'accepted')), ago('after', 7, 'd')),
+  ],
 ]
 
 /** Text, the place of the first fault as the text it covers, what it suggests, and a word of what it says. */
@@ -187,7 +224,13 @@ describe('a trace query', () => {
     expect(faultsOf('x'.repeat(traceLimits.textLength))).toEqual([])
     expect(faultsOf('x'.repeat(traceLimits.textLength + 1))[0]!.message).toMatch(/at most 4000 characters/)
     expect(faultsOf(Array(traceLimits.terms).fill('x').join(' '))).toEqual([])
-    expect(faultsOf(Array(traceLimits.terms + 1).fill('x').join(' '))[0]!.message).toMatch(/at most 100 terms/)
+    expect(
+      faultsOf(
+        Array(traceLimits.terms + 1)
+          .fill('x')
+          .join(' '),
+      )[0]!.message,
+    ).toMatch(/at most 100 terms/)
     expect(faultsOf(`${'('.repeat(traceLimits.depth)}x${')'.repeat(traceLimits.depth)}`)).toEqual([])
     expect(faultsOf(`${'('.repeat(2_000)}x`)[0]!.message).toMatch(/inside each other/)
     expect(faultsOf(`${'-'.repeat(2_000)}x`)[0]!.message).toMatch(/inside each other/)
@@ -223,12 +266,19 @@ describe('a trace query', () => {
 
   it('writes any text of a message as a term that looks for exactly it', () => {
     fc.assert(
-      fc.property(fc.constantFrom('from' as const, 'to' as const, 'subject' as const, 'msgid' as const), fc.string({ unit: 'binary', minLength: 1 }), (key, text) => {
-        const parsed = parseTraceQuery(tracePatternText(key, text))
-        expect(parsed).toMatchObject({ query: { kind: 'pattern', key, pattern: { text } } })
-        const isLiteral = 'query' in parsed && parsed.query.kind === 'pattern' && (parsed.query.pattern.isQuoted || !text.includes('*'))
-        expect(isLiteral).toBe(true)
-      }),
+      fc.property(
+        fc.constantFrom('from' as const, 'to' as const, 'subject' as const, 'msgid' as const),
+        fc.string({ unit: 'binary', minLength: 1 }),
+        (key, text) => {
+          const parsed = parseTraceQuery(tracePatternText(key, text))
+          expect(parsed).toMatchObject({ query: { kind: 'pattern', key, pattern: { text } } })
+          const isLiteral =
+            'query' in parsed &&
+            parsed.query.kind === 'pattern' &&
+            (parsed.query.pattern.isQuoted || !text.includes('*'))
+          expect(isLiteral).toBe(true)
+        },
+      ),
     )
   })
 })
@@ -239,7 +289,35 @@ const anyText = fc.oneof(
   fc
     .array(
       fc.oneof(
-        fc.constantFrom(' ', ' ', ' ', '(', ')', '-', '"', '\\', '*', ':', ',', '..', '>', '<>', 'OR', ' OR ', ' AND ', 'a', 'é', '🙂', id, '@corp.test', '-7d', '5', '1M', 'refused', 'rcpt'),
+        fc.constantFrom(
+          ' ',
+          ' ',
+          ' ',
+          '(',
+          ')',
+          '-',
+          '"',
+          '\\',
+          '*',
+          ':',
+          ',',
+          '..',
+          '>',
+          '<>',
+          'OR',
+          ' OR ',
+          ' AND ',
+          'a',
+          'é',
+          '🙂',
+          id,
+          '@corp.test',
+          '-7d',
+          '5',
+          '1M',
+          'refused',
+          'rcpt',
+        ),
         fc.constantFrom(...traceKeyNames.map((key) => `${key}:`)),
         fc.constantFrom(...traceKeyNames.map((key) => `${traceKeys[key].example} `)),
       ),
@@ -279,7 +357,8 @@ describe('a point in time', () => {
 })
 
 describe('completion', () => {
-  const texts = (text: string, caret = text.length) => completionsAt(text, caret).candidates.map((candidate) => candidate.text)
+  const texts = (text: string, caret = text.length) =>
+    completionsAt(text, caret).candidates.map((candidate) => candidate.text)
 
   it('offers keys, then the words that a key takes', () => {
     expect(texts('')).toEqual(traceKeyNames.map((key) => `${key}:`))
@@ -318,7 +397,8 @@ describe('completion', () => {
 
   it('gives candidates that the parser understands', () => {
     for (const key of traceKeyNames) {
-      for (const { text } of completionsAt(`${key}:`, key.length + 1).candidates) expect(faultsOf(`${key}:${text}`), `${key}:${text}`).toEqual([])
+      for (const { text } of completionsAt(`${key}:`, key.length + 1).candidates)
+        expect(faultsOf(`${key}:${text}`), `${key}:${text}`).toEqual([])
       expect(faultsOf(traceKeys[key].example)).toEqual([])
     }
   })

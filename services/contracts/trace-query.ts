@@ -87,7 +87,8 @@ function readConjunction(reader: Reader, depth: number): TraceQuery | null {
     if (from >= reader.text.length || reader.text[from] === ')' || operatorAt(reader, 'OR')) break
     if (takeOperator(reader, 'AND')) {
       const next = skipSpace(reader)
-      const isAlone = parts.length === 0 || next >= reader.text.length || reader.text[next] === ')' || operatorAt(reader, 'OR')
+      const isAlone =
+        parts.length === 0 || next >= reader.text.length || reader.text[next] === ')' || operatorAt(reader, 'OR')
       if (isAlone) fault(reader, from, from + 3, 'AND needs a term on both sides; it may be left out')
       continue
     }
@@ -115,7 +116,13 @@ function readOne(reader: Reader, depth: number): TraceQuery | null {
   if (text[from] === '-') {
     reader.at += 1
     const next = text[reader.at]
-    if (next === undefined || isSpace(next) || next === ')' || operatorAt(reader, 'OR') || operatorAt(reader, 'AND')) {
+    if (
+      next === undefined ||
+      isSpace(next) ||
+      next === ')' ||
+      operatorAt(reader, 'OR') ||
+      operatorAt(reader, 'AND')
+    ) {
       fault(reader, from, from + 1, 'A minus needs the term that it excludes right after it')
       return null
     }
@@ -163,13 +170,21 @@ function readTerm(reader: Reader): TraceQuery | null {
     const whole = text.slice(from, reader.at).replaceAll('"', '')
     const nearest = nearestWord(key, traceKeyNames)
     const meant = nearest === null ? '' : ` Did you mean ${nearest}:?`
-    fault(reader, from, from + written.length, `There is no key ${written}.${meant} To search for the text, quote it: "${whole}"`, nearest ?? undefined)
+    fault(
+      reader,
+      from,
+      from + written.length,
+      `There is no key ${written}.${meant} To search for the text, quote it: "${whole}"`,
+      nearest ?? undefined,
+    )
     return null
   }
   if (pattern === null) return null
   if (pattern.text === '' && !pattern.isQuoted) {
     const isGroup = text[valueFrom] === '('
-    const remedy = isGroup ? `parentheses stand round whole terms, like (${key}:a OR ${key}:b)` : `like ${traceKeys[key].example}`
+    const remedy = isGroup
+      ? `parentheses stand round whole terms, like (${key}:a OR ${key}:b)`
+      : `like ${traceKeys[key].example}`
     fault(reader, from, valueFrom, `${key}: needs a value right after it, ${remedy}`)
     return null
   }
@@ -196,7 +211,13 @@ function readPattern(reader: Reader): TextPattern | null {
   const { text } = reader
   const from = reader.at
   if (text[from] !== '"') {
-    while (reader.at < text.length && !isSpace(text[reader.at]!) && text[reader.at] !== '(' && text[reader.at] !== ')') reader.at += 1
+    while (
+      reader.at < text.length &&
+      !isSpace(text[reader.at]!) &&
+      text[reader.at] !== '(' &&
+      text[reader.at] !== ')'
+    )
+      reader.at += 1
     return { text: text.slice(from, reader.at), isQuoted: false }
   }
   let value = ''
@@ -229,7 +250,10 @@ function isSpace(character: string): boolean {
 /** `OR` and `AND` are operators only in capitals and as whole words. */
 function operatorAt(reader: Reader, word: 'OR' | 'AND'): boolean {
   const after = reader.text[reader.at + word.length]
-  return reader.text.startsWith(word, reader.at) && (after === undefined || isSpace(after) || after === '(' || after === ')')
+  return (
+    reader.text.startsWith(word, reader.at) &&
+    (after === undefined || isSpace(after) || after === '(' || after === ')')
+  )
 }
 
 function takeOperator(reader: Reader, word: 'OR' | 'AND'): boolean {

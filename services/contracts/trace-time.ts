@@ -29,7 +29,8 @@ export function parseTracePoint(text: string): TracePoint | { message: string; s
   const relative = /^(-?)(\d{1,6})([a-z]+)$/.exec(lower)
   if (relative !== null) {
     const unit = relative[3]!
-    if (!isTimeUnit(unit)) return { message: `"${unit}" is no unit of time: m, h, d and w are minutes, hours, days and weeks` }
+    if (!isTimeUnit(unit))
+      return { message: `"${unit}" is no unit of time: m, h, d and w are minutes, hours, days and weeks` }
     if (relative[1] === '') return { message: 'A time before now begins with a minus', suggestion: `-${lower}` }
     return { ago: Number(relative[2]), unit }
   }
@@ -42,14 +43,24 @@ const absolutePattern =
   /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?(Z|[+-]\d\d:?\d\d)?)?)?)?$/i
 
 function absolutePoint(match: RegExpExecArray, text: string): TracePoint | { message: string } {
-  const [year, month, day, hour, minute, second] = [1, 2, 3, 4, 5, 6].map((group, index) => Number(match[group] ?? (index === 1 || index === 2 ? 1 : 0)))
+  const [year, month, day, hour, minute, second] = [1, 2, 3, 4, 5, 6].map((group, index) =>
+    Number(match[group] ?? (index === 1 || index === 2 ? 1 : 0)),
+  )
   const milliseconds = Number((match[7] ?? '').padEnd(3, '0'))
   const utc = Date.UTC(year!, month! - 1, day, hour, minute, second, milliseconds)
   const iso = new Date(utc).toISOString()
   // Date.UTC rolls 30 February over into March: what it gives back must be what was written.
   const parts = [year, month, day, hour, minute, second]
-  const rolled = [iso.slice(0, 4), iso.slice(5, 7), iso.slice(8, 10), iso.slice(11, 13), iso.slice(14, 16), iso.slice(17, 19)]
-  if (year! < 1970 || parts.some((part, index) => part !== Number(rolled[index]))) return { message: `There is no time ${text}` }
+  const rolled = [
+    iso.slice(0, 4),
+    iso.slice(5, 7),
+    iso.slice(8, 10),
+    iso.slice(11, 13),
+    iso.slice(14, 16),
+    iso.slice(17, 19),
+  ]
+  if (year! < 1970 || parts.some((part, index) => part !== Number(rolled[index])))
+    return { message: `There is no time ${text}` }
   const zone = match[8]
   if (zone === undefined) return { local: iso.slice(0, -1), written: text }
   if (zone.toUpperCase() === 'Z') return { instantMs: utc, written: text }
@@ -80,7 +91,13 @@ export function timeMsOfPoint(point: TracePoint, clock: TraceClock): number {
   }
   const utc = new Date(`${point.local}Z`)
   return new TZDate(
-    utc.getUTCFullYear(), utc.getUTCMonth(), utc.getUTCDate(),
-    utc.getUTCHours(), utc.getUTCMinutes(), utc.getUTCSeconds(), utc.getUTCMilliseconds(), clock.timeZone,
+    utc.getUTCFullYear(),
+    utc.getUTCMonth(),
+    utc.getUTCDate(),
+    utc.getUTCHours(),
+    utc.getUTCMinutes(),
+    utc.getUTCSeconds(),
+    utc.getUTCMilliseconds(),
+    clock.timeZone,
   ).getTime()
 }

@@ -40,7 +40,9 @@ export function parseValue(key: TraceKey, pattern: TextPattern): ParsedValue {
     case 'after':
     case 'before': {
       const point = parseTracePoint(pattern.text)
-      return 'message' in point ? wholeFault(pattern.text, point.message, point.suggestion) : { term: { kind: 'time', key, point } }
+      return 'message' in point
+        ? wholeFault(pattern.text, point.message, point.suggestion)
+        : { term: { kind: 'time', key, point } }
     }
   }
 }
@@ -54,26 +56,39 @@ type PatternKey = Extract<TraceTerm, { kind: 'pattern' }>['key']
 function patternTerm(key: PatternKey, pattern: TextPattern): ParsedValue {
   const isEmpty = pattern.text === '' && key !== 'from'
   if (isEmpty) return wholeFault(pattern.text, `${key}: needs something to look for`)
-  if (!pattern.isQuoted && /^\*+$/.test(pattern.text)) return wholeFault(pattern.text, `${key}:${pattern.text} excludes nothing: leave it out`)
+  if (!pattern.isQuoted && /^\*+$/.test(pattern.text))
+    return wholeFault(pattern.text, `${key}:${pattern.text} excludes nothing: leave it out`)
   return { term: { kind: 'pattern', key, pattern } }
 }
 
 function domainTerm(pattern: TextPattern): ParsedValue {
   const domain = pattern.text.startsWith('@') ? pattern.text.slice(1) : pattern.text
-  if (domain.includes('@')) return wholeFault(pattern.text, 'A domain has no @: for an address use from: or to:', domain.slice(domain.lastIndexOf('@') + 1))
+  if (domain.includes('@'))
+    return wholeFault(
+      pattern.text,
+      'A domain has no @: for an address use from: or to:',
+      domain.slice(domain.lastIndexOf('@') + 1),
+    )
   return patternTerm('domain', { ...pattern, text: domain })
 }
 
 function idTerm(key: 'id' | 'queue', text: string): ParsedValue {
   const id = text.toLowerCase()
   if (isTransactionId(id)) return { term: { kind: 'id', key, id } }
-  return wholeFault(text, 'No id of a message: it has the form 019abc12-3456-7def-8901-23456789abcd. For a Message-ID use msgid:')
+  return wholeFault(
+    text,
+    'No id of a message: it has the form 019abc12-3456-7def-8901-23456789abcd. For a Message-ID use msgid:',
+  )
 }
 
 function ipTerm(text: string): ParsedValue {
   if (isNetwork(text)) return { term: { kind: 'ip', network: text.toLowerCase() } }
-  const octets = /^((?:\d{1,3}\.){1,3})\*?$/.exec(text)?.[1]!.split('.').filter((octet) => octet !== '')
-  const network = octets === undefined ? undefined : `${[...octets, '0', '0', '0'].slice(0, 4).join('.')}/${octets.length * 8}`
+  const octets = /^((?:\d{1,3}\.){1,3})\*?$/
+    .exec(text)?.[1]!
+    .split('.')
+    .filter((octet) => octet !== '')
+  const network =
+    octets === undefined ? undefined : `${[...octets, '0', '0', '0'].slice(0, 4).join('.')}/${octets.length * 8}`
   const suggestion = network !== undefined && isNetwork(network) ? network : undefined
   return wholeFault(text, 'No IP address or network: write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32', suggestion)
 }
@@ -81,9 +96,15 @@ function ipTerm(text: string): ParsedValue {
 export function isNetwork(text: string): boolean {
   const [address, prefix, ...rest] = text.split('/')
   if (rest.length > 0 || address === undefined || (prefix !== undefined && !/^\d{1,3}$/.test(prefix))) return false
-  const isV4 = /^(\d{1,3}\.){3}\d{1,3}$/.test(address) && address.split('.').every((octet) => Number(octet) <= 255 && String(Number(octet)) === octet)
+  const isV4 =
+    /^(\d{1,3}\.){3}\d{1,3}$/.test(address) &&
+    address.split('.').every((octet) => Number(octet) <= 255 && String(Number(octet)) === octet)
   if (isV4) return prefix === undefined || Number(prefix) <= 32
-  return /^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(address) && URL.canParse(`http://[${address}]`) && (prefix === undefined || Number(prefix) <= 128)
+  return (
+    /^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(address) &&
+    URL.canParse(`http://[${address}]`) &&
+    (prefix === undefined || Number(prefix) <= 128)
+  )
 }
 
 /** Comma-separated words with their places. */
@@ -108,14 +129,27 @@ function closedWords(key: keyof typeof traceWordLists, text: string): ParsedValu
     }
     const nearest = nearestWord(lower, known)
     const remedy = nearest === null ? `one of ${known.join(', ')}` : `did you mean ${nearest}?`
-    faults.push({ from, upto: from + word.length, message: `There is no ${key} "${word}": ${remedy}`, ...(nearest === null ? {} : { suggestion: nearest }) })
+    faults.push({
+      from,
+      upto: from + word.length,
+      message: `There is no ${key} "${word}": ${remedy}`,
+      ...(nearest === null ? {} : { suggestion: nearest }),
+    })
   }
   return faults.length > 0 ? { faults } : { term: { kind: 'words', key, words: [...new Set(words)] } }
 }
 
 const openWordForms = {
-  client: { form: /^[a-z0-9][a-z0-9._-]{0,62}$/, fold: (word: string) => word.toLowerCase(), is: 'id of a client (the short name, or house)' },
-  country: { form: /^[A-Z]{2}$/, fold: (word: string) => word.toUpperCase(), is: 'country: its code has two letters, like de' },
+  client: {
+    form: /^[a-z0-9][a-z0-9._-]{0,62}$/,
+    fold: (word: string) => word.toLowerCase(),
+    is: 'id of a client (the short name, or house)',
+  },
+  country: {
+    form: /^[A-Z]{2}$/,
+    fold: (word: string) => word.toUpperCase(),
+    is: 'country: its code has two letters, like de',
+  },
   rule: { form: /^[a-z0-9*][a-z0-9._*-]{0,62}$/, fold: (word: string) => word.toLowerCase(), is: 'id of a rule' },
 } as const
 
@@ -156,7 +190,8 @@ function rangeTerm(key: 'weight' | 'size', text: string, numberOf: (text: string
   const most = second === '' ? null : numberOf(second)
   if (first !== '' && least === null) return noNumber(first)
   if (second !== '' && most === null) return noNumber(second)
-  if (least !== null && most !== null && least > most) return wholeFault(text, 'This range is empty: the smaller end comes first', `${second}..${first}`)
+  if (least !== null && most !== null && least > most)
+    return wholeFault(text, 'This range is empty: the smaller end comes first', `${second}..${first}`)
   return { term: { kind: 'range', key, least, most } }
 }
 
@@ -168,7 +203,16 @@ function weightMilli(text: string): number | null {
   return match[1] === '-' && milli !== 0 ? -milli : milli
 }
 
-const sizeUnits: Record<string, number> = { '': 1, b: 1, k: 1e3, m: 1e6, g: 1e9, ki: 1024, mi: 1024 ** 2, gi: 1024 ** 3 }
+const sizeUnits: Record<string, number> = {
+  '': 1,
+  b: 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  ki: 1024,
+  mi: 1024 ** 2,
+  gi: 1024 ** 3,
+}
 
 /** Octets; `null` too for a fraction of an octet and for what no message can have. */
 function sizeOctets(text: string): number | null {

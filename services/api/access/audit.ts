@@ -1,7 +1,13 @@
 /** Who did what: rows of audit_record, append-only. The caller waits: what could not be recorded did not happen. */
 import type { Database } from '../../database/open-database.ts'
 
-export type AuditAction = 'session.login' | 'session.login-failed' | 'session.logout' | 'message.read' | 'usage.export' | 'user.created'
+export type AuditAction =
+  | 'session.login'
+  | 'session.login-failed'
+  | 'session.logout'
+  | 'message.read'
+  | 'usage.export'
+  | 'user.created'
 
 export type AuditEntry = { actor: string; action: AuditAction; subject?: string; detail?: Record<string, unknown> }
 

@@ -29,25 +29,53 @@ function tokenHashOf(token: string): Buffer {
 }
 
 /** Makes a session and returns the token, which is nowhere else; sessions that are over are removed on the way. */
-export async function createLoginSession(database: Database, tenantId: string, name: string, nowMs: number): Promise<{ token: string; csrfToken: string; expiresAt: Date }> {
+export async function createLoginSession(
+  database: Database,
+  tenantId: string,
+  name: string,
+  nowMs: number,
+): Promise<{ token: string; csrfToken: string; expiresAt: Date }> {
   const token = randomBytes(32).toString('base64url')
   const csrfToken = randomBytes(32).toString('base64url')
   const expiresAt = new Date(nowMs + sessionLimits.idleMs)
   await database.kysely.deleteFrom('login_session').where('expires_at', '<=', new Date(nowMs)).execute()
   await database.kysely
     .insertInto('login_session')
-    .values({ token_hash: tokenHashOf(token), tenant_id: tenantId, name, csrf_token: csrfToken, created_at: new Date(nowMs), expires_at: expiresAt })
+    .values({
+      token_hash: tokenHashOf(token),
+      tenant_id: tenantId,
+      name,
+      csrf_token: csrfToken,
+      created_at: new Date(nowMs),
+      expires_at: expiresAt,
+    })
     .execute()
   return { token, csrfToken, expiresAt }
 }
 
-export async function findLoginSession(database: Database, tenantId: string, token: string, nowMs: number): Promise<LoginSession | null> {
+export async function findLoginSession(
+  database: Database,
+  tenantId: string,
+  token: string,
+  nowMs: number,
+): Promise<LoginSession | null> {
   if (!tokenPattern.test(token)) return null
   const row = await database.kysely
     .selectFrom('login_session')
     .innerJoin('user_account', (join) =>
-      join.onRef('user_account.tenant_id', '=', 'login_session.tenant_id').onRef('user_account.name', '=', 'login_session.name'))
-    .select(['token_hash', 'login_session.name', 'role', 'client_id', 'csrf_token', 'login_session.created_at', 'expires_at'])
+      join
+        .onRef('user_account.tenant_id', '=', 'login_session.tenant_id')
+        .onRef('user_account.name', '=', 'login_session.name'),
+    )
+    .select([
+      'token_hash',
+      'login_session.name',
+      'role',
+      'client_id',
+      'csrf_token',
+      'login_session.created_at',
+      'expires_at',
+    ])
     .where('token_hash', '=', tokenHashOf(token))
     .where('login_session.tenant_id', '=', tenantId)
     .where('expires_at', '>', new Date(nowMs))
@@ -65,7 +93,11 @@ export async function findLoginSession(database: Database, tenantId: string, tok
 }
 
 /** The new end of a session that is in use, once half of its idle time has passed; else `null`. */
-export async function renewLoginSession(database: Database, session: LoginSession, nowMs: number): Promise<Date | null> {
+export async function renewLoginSession(
+  database: Database,
+  session: LoginSession,
+  nowMs: number,
+): Promise<Date | null> {
   if (session.expiresAt.getTime() - nowMs > sessionLimits.idleMs / 2) return null
   const endMs = Math.min(nowMs + sessionLimits.idleMs, session.createdAt.getTime() + sessionLimits.longestMs)
   if (endMs <= session.expiresAt.getTime()) return null

@@ -29,14 +29,21 @@ type Cost = typeof cost
 function parsedHash(stored: string): { cost: Cost; salt: Buffer; hash: Buffer } {
   const match = /^scrypt\$(\d+)\$(\d+)\$(\d+)\$([\w-]+)\$([\w-]+)$/.exec(stored)
   const hash = Buffer.from(match?.[5] ?? '', 'base64url')
-  if (match === null || hash.length !== hashBytes) throw new Error('A stored password hash has not the form that this version writes')
-  return { cost: { N: Number(match[1]), r: Number(match[2]), p: Number(match[3]) }, salt: Buffer.from(match[4]!, 'base64url'), hash }
+  if (match === null || hash.length !== hashBytes)
+    throw new Error('A stored password hash has not the form that this version writes')
+  return {
+    cost: { N: Number(match[1]), r: Number(match[2]), p: Number(match[3]) },
+    salt: Buffer.from(match[4]!, 'base64url'),
+    hash,
+  }
 }
 
 /** The same text typed on another keyboard may differ in its composition: NFKC makes it one (RFC 8265 §4.2). */
 function derive(password: string, salt: Buffer, { N, r, p }: Cost): Promise<Buffer> {
   const options: ScryptOptions = { N, r, p, maxmem: 256 * N * r }
   return new Promise((resolve, reject) => {
-    scrypt(password.normalize('NFKC'), salt, hashBytes, options, (error, hash) => (error === null ? resolve(hash) : reject(error)))
+    scrypt(password.normalize('NFKC'), salt, hashBytes, options, (error, hash) =>
+      error === null ? resolve(hash) : reject(error),
+    )
   })
 }

@@ -35,7 +35,10 @@ export function addRouteAccess(server: ApiServer, context: ApiContext): RouteLis
   server.decorateRequest('login', null)
   server.addHook('onRoute', (route) => {
     const roles = route.config?.roles
-    if (roles === undefined) throw new Error(`Route ${String(route.method)} ${route.url} declares no roles: say who may call it in config.roles`)
+    if (roles === undefined)
+      throw new Error(
+        `Route ${String(route.method)} ${route.url} declares no roles: say who may call it in config.roles`,
+      )
     for (const method of [route.method].flat()) list.push({ method, url: route.url, roles })
   })
   server.addHook('onRequest', async (request, reply) => {
@@ -48,7 +51,10 @@ export function addRouteAccess(server: ApiServer, context: ApiContext): RouteLis
     const login = await loginOf(request, reply, context)
     if (login === null) throw new ApiFault('not-logged-in', 'Log in first')
     if (isChanging(request) && !isEqual(request.headers['x-csrf-token'], login.csrfToken)) {
-      throw new ApiFault('csrf-rejected', 'The header x-csrf-token is missing or not the one of this session: reload the page')
+      throw new ApiFault(
+        'csrf-rejected',
+        'The header x-csrf-token is missing or not the one of this session: reload the page',
+      )
     }
     if (!roles.includes(login.role)) throw new ApiFault('not-allowed', `The role ${login.role} may not do this`)
     request.login = login
@@ -62,7 +68,11 @@ export function loginOfRequest(request: FastifyRequest): LoginSession {
   return request.login
 }
 
-async function loginOf(request: FastifyRequest, reply: FastifyReply, context: ApiContext): Promise<LoginSession | null> {
+async function loginOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  context: ApiContext,
+): Promise<LoginSession | null> {
   const token = request.cookies[sessionCookie]
   if (token === undefined) return null
   const nowMs = context.clock.nowMs()

@@ -16,7 +16,18 @@ import { longestTransactionMs } from '../trace/trace-select.ts'
 export const topEntries = 10
 
 type Range = { fromMs: number; uptoMs: number }
-type Figures = Pick<Overview, 'outcomes' | 'bucketMs' | 'buckets' | 'queuedCount' | 'refusals' | 'topRules' | 'topSenders' | 'topRecipients' | 'topClients'>
+type Figures = Pick<
+  Overview,
+  | 'outcomes'
+  | 'bucketMs'
+  | 'buckets'
+  | 'queuedCount'
+  | 'refusals'
+  | 'topRules'
+  | 'topSenders'
+  | 'topRecipients'
+  | 'topClients'
+>
 type TopRow = { label: string; count: bigint; bytes: bigint | null }
 
 export async function overviewFigures(database: Database, tenantId: string, range: Range): Promise<Figures> {
@@ -24,12 +35,14 @@ export async function overviewFigures(database: Database, tenantId: string, rang
   const fromMs = Math.floor(range.fromMs / bucketMs) * bucketMs
   const within = rangeTest(tenantId, range)
   const counts = await sql<{ bucket: number; outcome: string; count: number }>`
-    select floor((extract(epoch from t.ended_at) * 1000 - ${fromMs}::bigint) / ${bucketMs}::bigint)::integer as bucket, t.outcome, count(*)::integer as count
+    select floor((extract(epoch from t.ended_at) * 1000 - ${fromMs}::bigint)
+      / ${bucketMs}::bigint)::integer as bucket, t.outcome, count(*)::integer as count
     from mail_transaction t where ${within} group by 1, 2 order by 1, 2`.execute(database.kysely)
   const outcomes: Record<string, number> = {}
   for (const { outcome, count } of counts.rows) outcomes[outcome] = (outcomes[outcome] ?? 0) + count
   const bounds = ` after:${new Date(range.fromMs).toISOString()} before:${new Date(range.uptoMs).toISOString()}`
-  const top = async (select: RawBuilder<TopRow>, queryOf: (label: string) => string) => topList((await select.execute(database.kysely)).rows, queryOf, bounds)
+  const top = async (select: RawBuilder<TopRow>, queryOf: (label: string) => string) =>
+    topList((await select.execute(database.kysely)).rows, queryOf, bounds)
   return {
     outcomes,
     bucketMs,
@@ -37,7 +50,9 @@ export async function overviewFigures(database: Database, tenantId: string, rang
     queuedCount: await queuedCount(database, tenantId, range.uptoMs),
     refusals: await refusals(database, within, bounds),
     topRules: await top(topRules(tenantId, range), (rule) => `rule:${rule}`),
-    topSenders: await top(topSenders(within), (sender) => (sender === '' ? 'from:<>' : tracePatternText('from', sender))),
+    topSenders: await top(topSenders(within), (sender) =>
+      sender === '' ? 'from:<>' : tracePatternText('from', sender),
+    ),
     topRecipients: await top(topRecipients(tenantId, range), (address) => tracePatternText('to', address)),
     topClients: await top(topClients(tenantId, range), (client) => `client:${client}`),
   }
@@ -56,12 +71,18 @@ async function queuedCount(database: Database, tenantId: string, nowMs: number):
     select count(*) as count from mail_transaction t
     where t.tenant_id = ${tenantId} and t.id_time >= ${oldest} and ${isQueueable}
       and not exists (select from message_finished f
-        where f.tenant_id = t.tenant_id and f.transaction_id = t.transaction_id and f.id_time = t.id_time and f.id_time >= ${oldest})`
-    .execute(database.kysely)
+        where f.tenant_id = t.tenant_id and f.transaction_id = t.transaction_id and f.id_time = t.id_time
+          and f.id_time >= ${oldest})`.execute(
+    database.kysely,
+  )
   return String(rows[0]?.count ?? 0n)
 }
 
-async function refusals(database: Database, within: RawBuilder<boolean>, bounds: string): Promise<Overview['refusals']> {
+async function refusals(
+  database: Database,
+  within: RawBuilder<boolean>,
+  bounds: string,
+): Promise<Overview['refusals']> {
   const { rows } = await sql<{ stage: string; reason: string | null; count: bigint }>`
     select t.stage, t.reason, count(*) as count from mail_transaction t
     where ${within} and t.outcome in ('refused', 'deferred')
@@ -100,13 +121,20 @@ function topRecipients(tenantId: string, range: Range): RawBuilder<TopRow> {
 /** Who pays; octets in full for each recipient. */
 function topClients(tenantId: string, range: Range): RawBuilder<TopRow> {
   return sql<TopRow>`
-    select coalesce(u.client_id, 'house') as label, count(distinct u.transaction_id) as count, sum(u.full_bytes)::bigint as bytes
+    select coalesce(u.client_id, 'house') as label, count(distinct u.transaction_id) as count,
+      sum(u.full_bytes)::bigint as bytes
     from usage_entry u
-    where u.tenant_id = ${tenantId} and u.ended_at >= ${new Date(range.fromMs)} and u.ended_at < ${new Date(range.uptoMs)}
+    where u.tenant_id = ${tenantId} and u.ended_at >= ${new Date(range.fromMs)}
+      and u.ended_at < ${new Date(range.uptoMs)}
       and u.id_time >= ${new Date(range.fromMs - longestTransactionMs)} and u.is_billable
     group by 1 order by 3 desc, 1 limit ${topEntries}`
 }
 
 function topList(rows: TopRow[], queryOf: (label: string) => string, bounds: string): Overview['topRules'] {
-  return rows.map(({ label, count, bytes }) => ({ label, query: queryOf(label) + bounds, count: String(count), bytes: bytes === null ? null : String(bytes) }))
+  return rows.map(({ label, count, bytes }) => ({
+    label,
+    query: queryOf(label) + bounds,
+    count: String(count),
+    bytes: bytes === null ? null : String(bytes),
+  }))
 }

@@ -9,11 +9,18 @@ type Warning = Overview['warnings'][number]
 export const silentAfterMs = 120_000
 export const unmeteredAfterMs = 300_000
 
-export async function overviewWarnings(database: Database, tenantId: string, completeness: Completeness, nowMs: number): Promise<Warning[]> {
+export async function overviewWarnings(
+  database: Database,
+  tenantId: string,
+  completeness: Completeness,
+  nowMs: number,
+): Promise<Warning[]> {
   const { rows } = await sql<{ oldest: Date | null }>`
     select min(b.ingested_at) as oldest from ingest_batch b
     where b.tenant_id = ${tenantId} and b.transaction_count > 0
-      and not exists (select from metered_batch m where m.tenant_id = b.tenant_id and m.batch_id = b.batch_id)`.execute(database.kysely)
+      and not exists (select from metered_batch m where m.tenant_id = b.tenant_id and m.batch_id = b.batch_id)`.execute(
+    database.kysely,
+  )
   const stopped = await sql<{ node: string }>`
     select node from (select distinct on (node) node, ended_cleanly from log_boot
       where tenant_id = ${tenantId} order by node, newest_at desc nulls last, boot_number desc nulls last) as newest
@@ -56,7 +63,8 @@ export function warningsOf({ completeness, stoppedNodes, oldestUnmeteredMs, nowM
   if (BigInt(completeness.rejectedLineCount) > 0n) {
     warnings.push({
       text: `${completeness.rejectedLineCount} lines of the log could not be understood`,
-      remedy: 'They are kept whole, with the reason, in table rejected_line; a newer Tollgate may be needed where they come from a newer gateway',
+      remedy:
+        'They are kept whole, with the reason, in table rejected_line; a newer Tollgate may be needed where they come from a newer gateway',
     })
   }
   if (oldestUnmeteredMs !== null && nowMs - oldestUnmeteredMs > unmeteredAfterMs) {

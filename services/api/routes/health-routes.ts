@@ -17,7 +17,9 @@ export function addHealthRoutes(server: ApiServer, context: ApiContext, metrics:
 
   server.get('/metrics', { ...open, schema: { hide: true } }, async (_request, reply) => {
     const isDatabaseUp = await answers(context)
-    return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metricsText(context, metrics, isDatabaseUp))
+    return await reply
+      .type('text/plain; version=0.0.4; charset=utf-8')
+      .send(await metricsText(context, metrics, isDatabaseUp))
   })
 }
 
@@ -32,6 +34,9 @@ async function answers(context: ApiContext): Promise<boolean> {
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => resolve(false), probeMs)
   })
-  const probe = context.database.pool.query('select 1').then(() => true, () => false)
+  const probe = context.database.pool.query('select 1').then(
+    () => true,
+    () => false,
+  )
   return await Promise.race([probe, late]).finally(() => clearTimeout(timer))
 }

@@ -26,7 +26,10 @@ export function addressCondition(pattern: TextPattern, columns: AddressColumns):
     const at = text.lastIndexOf('@')
     if (at < 0) return contains(address, text)
     if (at === text.length - 1) return sql<boolean>`${address} like ${`${likeText(folded(text))}%`}`
-    return equalsAny(address, [normalizedAddress(text, { lowerCaseLocalPart: columns.lowersLocalPart }), folded(text)])
+    return equalsAny(address, [
+      normalizedAddress(text, { lowerCaseLocalPart: columns.lowersLocalPart }),
+      folded(text),
+    ])
   }
   if (/^\*@[^*]+$/.test(text)) return equalsAny(domain, domainForms(text.slice(2)))
   if (/^[^*]+\*$/.test(text)) return sql<boolean>`${address} like ${`${likeText(folded(text.slice(0, -1)))}%`}`
@@ -39,7 +42,9 @@ export function domainForms(domain: string): string[] {
 
 export function equalsAny(column: RawBuilder<string>, values: string[]): RawBuilder<boolean> {
   const distinct = [...new Set(values)]
-  return distinct.length === 1 ? sql<boolean>`${column} = ${distinct[0]}` : sql<boolean>`${column} = any(${distinct}::text[])`
+  return distinct.length === 1
+    ? sql<boolean>`${column} = ${distinct[0]}`
+    : sql<boolean>`${column} = any(${distinct}::text[])`
 }
 
 /** Anywhere in the text, in any case. */

@@ -22,12 +22,16 @@ export function hasCondition(word: string, scope: TraceScope): RawBuilder<boolea
         ? sql<boolean>`exists (select from delivery_attempt d where ${sameTransaction('d')})`
         : ownRecipientExists(scope, wasTried(['delivered', 'deferred', 'failed']))
     case 'queued':
-      return sql<boolean>`(${isQueueable} and not exists (select from message_finished f where ${sameTransaction('f')})${
-        scope.clientId === null ? sql`` : sql` and ${ownRecipientExists(scope, sql<boolean>`not ${wasTried(['delivered', 'failed'])}`)}`
+      return sql<boolean>`(${isQueueable} and not exists (select from message_finished f
+        where ${sameTransaction('f')})${
+        scope.clientId === null
+          ? sql``
+          : sql` and ${ownRecipientExists(scope, sql<boolean>`not ${wasTried(['delivered', 'failed'])}`)}`
       })`
     case 'failed':
       return scope.clientId === null
-        ? sql<boolean>`exists (select from message_finished f where ${sameTransaction('f')} and f.failed_count + f.expired_count > 0)`
+        ? sql<boolean>`exists (select from message_finished f where ${sameTransaction('f')}
+          and f.failed_count + f.expired_count > 0)`
         : ownRecipientExists(scope, wasTried(['failed']))
     case 'rule':
       return hitExists(scope, sql<boolean>`not h.is_shadow`)
@@ -37,20 +41,24 @@ export function hasCondition(word: string, scope: TraceScope): RawBuilder<boolea
 }
 
 /** SQL on `t`: it was put into the queue of a gateway. */
-export const isQueueable: RawBuilder<boolean> = sql<boolean>`t.outcome in ('accepted', 'marked') and t.duplicate_of is null`
+export const isQueueable: RawBuilder<boolean> =
+  sql<boolean>`t.outcome in ('accepted', 'marked') and t.duplicate_of is null`
 
 function sameTransaction(alias: 'd' | 'f' | 'h' | 'r'): RawBuilder<boolean> {
   const table = sql.ref(alias)
-  return sql<boolean>`${table}.tenant_id = t.tenant_id and ${table}.transaction_id = t.transaction_id and ${table}.id_time = t.id_time`
+  return sql<boolean>`${table}.tenant_id = t.tenant_id and ${table}.transaction_id = t.transaction_id
+    and ${table}.id_time = t.id_time`
 }
 
 function ownRecipientExists(scope: TraceScope, test: RawBuilder<boolean>): RawBuilder<boolean> {
-  return sql<boolean>`exists (select from transaction_recipient r where ${sameTransaction('r')} and ${test} and ${isInScope(scope)})`
+  return sql<boolean>`exists (select from transaction_recipient r where ${sameTransaction('r')} and ${test}
+    and ${isInScope(scope)})`
 }
 
-/** SQL on a `transaction_recipient r`: a delivery to its address, as the remote wrote it, ended in one of these ways. */
+/** SQL on a `transaction_recipient r`: a delivery to its address, in any case, ended in one of these ways. */
 export function wasTried(outcomes: readonly ('delivered' | 'deferred' | 'failed')[]): RawBuilder<boolean> {
-  return sql<boolean>`exists (select from delivery_attempt d, jsonb_to_recordset(d.event->'recipients') as tried (address text, outcome text)
+  return sql<boolean>`exists (select from delivery_attempt d,
+    jsonb_to_recordset(d.event->'recipients') as tried (address text, outcome text)
     where d.tenant_id = r.tenant_id and d.transaction_id = r.transaction_id and d.id_time = r.id_time
       and lower(tried.address) = lower(r.address) and tried.outcome = any(${[...outcomes]}::text[]))`
 }

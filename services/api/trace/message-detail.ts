@@ -59,33 +59,42 @@ async function storedMessage(database: Database, key: MessageKey): Promise<Store
   const { rows } = await sql<StoredMessage>`
     select s.event,
       coalesce((select jsonb_agg(d.event order by d.ended_at, d.seq) from delivery_attempt d
-        where d.tenant_id = s.tenant_id and d.transaction_id = s.transaction_id and d.id_time = s.id_time), '[]') as deliveries,
+        where d.tenant_id = s.tenant_id and d.transaction_id = s.transaction_id
+          and d.id_time = s.id_time), '[]') as deliveries,
       (select f.event from message_finished f
         where f.tenant_id = s.tenant_id and f.transaction_id = s.transaction_id and f.id_time = s.id_time
         order by f.finished_at desc limit 1) as finished
     from transaction_detail s
-    where s.tenant_id = ${key.tenantId} and s.transaction_id = ${key.transactionId}::uuid and s.id_time = ${key.idTime}`
-    .execute(database.kysely)
+    where s.tenant_id = ${key.tenantId} and s.transaction_id = ${key.transactionId}::uuid
+      and s.id_time = ${key.idTime}`.execute(
+    database.kysely,
+  )
   return rows[0] ?? null
 }
 
 async function ownPositions(database: Database, key: MessageKey, scope: TraceScope): Promise<number[]> {
   const { rows } = await sql<{ position: number }>`
     select r.position from transaction_recipient r
-    where r.tenant_id = ${key.tenantId} and r.transaction_id = ${key.transactionId}::uuid and r.id_time = ${key.idTime}
+    where r.tenant_id = ${key.tenantId} and r.transaction_id = ${key.transactionId}::uuid
+      and r.id_time = ${key.idTime}
       and ${isInScope(scope)} order by r.position`.execute(database.kysely)
   return rows.map((row) => row.position)
 }
 
 async function usageEntries(database: Database, key: MessageKey, scope: TraceScope): Promise<UsageEntry[]> {
   const own = scope.clientId === null ? sql`` : sql` and u.client_id = ${scope.clientId}`
-  const { rows } = await sql<Omit<UsageEntry, 'fullBytes' | 'splitBytes'> & { fullBytes: bigint; splitBytes: bigint }>`
-    select coalesce(n.address, 'erased-' || left(u.recipient_id::text, 8)) as recipient, u.direction, u.client_id as "clientId",
-      c.name as "clientName", u.full_bytes as "fullBytes", u.split_bytes as "splitBytes", u.is_billable as billable, u.reason
+  const { rows } = await sql<
+    Omit<UsageEntry, 'fullBytes' | 'splitBytes'> & { fullBytes: bigint; splitBytes: bigint }
+  >`
+    select coalesce(n.address, 'erased-' || left(u.recipient_id::text, 8)) as recipient, u.direction,
+      u.client_id as "clientId",
+      c.name as "clientName", u.full_bytes as "fullBytes", u.split_bytes as "splitBytes",
+      u.is_billable as billable, u.reason
     from usage_entry u
     left join recipient_name n on n.tenant_id = u.tenant_id and n.recipient_id = u.recipient_id
     left join client c on c.tenant_id = u.tenant_id and c.client_id = u.client_id
-    where u.tenant_id = ${key.tenantId} and u.transaction_id = ${key.transactionId}::uuid and u.id_time = ${key.idTime}${own}
+    where u.tenant_id = ${key.tenantId} and u.transaction_id = ${key.transactionId}::uuid
+      and u.id_time = ${key.idTime}${own}
     order by 1, u.correction`.execute(database.kysely)
   return rows.map((row) => ({ ...row, fullBytes: String(row.fullBytes), splitBytes: String(row.splitBytes) }))
 }

@@ -10,8 +10,24 @@ const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 /** Widths that a person can read off an axis. */
 const bucketWidthsMs = [
-  1_000, 5_000, 15_000, 60_000, 5 * 60_000, 15 * 60_000, 30 * 60_000,
-  hourMs, 3 * hourMs, 6 * hourMs, 12 * hourMs, dayMs, 2 * dayMs, 7 * dayMs, 14 * dayMs, 28 * dayMs, 91 * dayMs, 364 * dayMs,
+  1_000,
+  5_000,
+  15_000,
+  60_000,
+  5 * 60_000,
+  15 * 60_000,
+  30 * 60_000,
+  hourMs,
+  3 * hourMs,
+  6 * hourMs,
+  12 * hourMs,
+  dayMs,
+  2 * dayMs,
+  7 * dayMs,
+  14 * dayMs,
+  28 * dayMs,
+  91 * dayMs,
+  364 * dayMs,
 ]
 
 export type HistogramSearch = Omit<MessageSearch, 'cursor' | 'limit'>
@@ -21,9 +37,13 @@ export async function messageHistogram(search: HistogramSearch): Promise<Message
   const range = shownRange(search)
   const bucketMs = bucketWidthMs(range.uptoMs - range.fromMs)
   const fromMs = Math.floor(range.fromMs / bucketMs) * bucketMs
-  const select = traceSelect({ ...search, clock }, { columns: sql`t.transaction_id, t.ended_at, t.outcome`, limit: null, range })
+  const select = traceSelect(
+    { ...search, clock },
+    { columns: sql`t.transaction_id, t.ended_at, t.outcome`, limit: null, range },
+  )
   const { rows } = await sql<{ bucket: number; outcome: string; count: number }>`
-    select floor((extract(epoch from ended_at) * 1000 - ${fromMs}::bigint) / ${bucketMs}::bigint)::integer as bucket, outcome, count(*)::integer as count
+    select floor((extract(epoch from ended_at) * 1000 - ${fromMs}::bigint) / ${bucketMs}::bigint)::integer as bucket,
+      outcome, count(*)::integer as count
     from (${select}) as found group by 1, 2 order by 1, 2`.execute(search.database.kysely)
   return {
     from: new Date(range.fromMs).toISOString(),
@@ -49,13 +69,24 @@ function shownRange(search: HistogramSearch): { fromMs: number; uptoMs: number }
 
 /** The narrowest width with which the range, cut at whole widths, has at most `mostBuckets`. */
 export function bucketWidthMs(rangeMs: number): number {
-  return bucketWidthsMs.find((widthMs) => rangeMs / widthMs <= mostBuckets - 1) ?? Math.ceil(rangeMs / (mostBuckets - 1))
+  return (
+    bucketWidthsMs.find((widthMs) => rangeMs / widthMs <= mostBuckets - 1) ?? Math.ceil(rangeMs / (mostBuckets - 1))
+  )
 }
 
-export function filledBuckets(rows: { bucket: number; outcome: string; count: number }[], fromMs: number, uptoMs: number, bucketMs: number): HistogramBucket[] {
+export function filledBuckets(
+  rows: { bucket: number; outcome: string; count: number }[],
+  fromMs: number,
+  uptoMs: number,
+  bucketMs: number,
+): HistogramBucket[] {
   const buckets: HistogramBucket[] = []
   for (let startMs = fromMs; startMs < uptoMs; startMs += bucketMs) {
-    buckets.push({ from: new Date(startMs).toISOString(), upto: new Date(startMs + bucketMs).toISOString(), outcomes: {} })
+    buckets.push({
+      from: new Date(startMs).toISOString(),
+      upto: new Date(startMs + bucketMs).toISOString(),
+      outcomes: {},
+    })
   }
   for (const { bucket, outcome, count } of rows) {
     const found = buckets[bucket]

@@ -30,13 +30,18 @@ type StoredRow = {
 }
 
 /** `page` selects transaction_id and id_time; the rows come newest first. */
-export async function messageRows(database: Database, page: RawBuilder<unknown>, scope: TraceScope): Promise<MessageRow[]> {
+export async function messageRows(
+  database: Database,
+  page: RawBuilder<unknown>,
+  scope: TraceScope,
+): Promise<MessageRow[]> {
   const { rows } = await sql<StoredRow>`
     with page as materialized (${page})
     select t.transaction_id as "transactionId", t.ended_at as "endedAt", t.outcome, t.stage, seen.reason,
       seen.deciding_rule_id as "decidingRuleId", t.sender, seen.recipients,
       seen.recipient_count as "recipientCount", seen.accepted_count as "acceptedCount",
-      t.subject, host(t.remote_ip) as "remoteIp", t.message_bytes as "messageBytes", t.declared_bytes as "declaredBytes",
+      t.subject, host(t.remote_ip) as "remoteIp", t.message_bytes as "messageBytes",
+      t.declared_bytes as "declaredBytes",
       t.weight_milli as "weightMilli", seen.reply_code as "replyCode", seen.reply_text as "replyText",
       case when not (${isQueueable}) then null
         when seen.delivered_count >= seen.accepted_count then 'delivered'
@@ -63,7 +68,8 @@ const wholeMessage = sql`
       (select max(f.delivered_count) from message_finished f
        where f.tenant_id = t.tenant_id and f.transaction_id = t.transaction_id and f.id_time = t.id_time),
       (select sum(d.delivered_count)::integer from delivery_attempt d
-       where d.tenant_id = t.tenant_id and d.transaction_id = t.transaction_id and d.id_time = t.id_time), 0) as delivered_count,
+       where d.tenant_id = t.tenant_id and d.transaction_id = t.transaction_id
+         and d.id_time = t.id_time), 0) as delivered_count,
     ${isFinished()} as is_over`
 
 /**
@@ -74,14 +80,16 @@ const ownPart = (scope: TraceScope) => sql`
   select ${firstRecipients(isInScope(scope))} as recipients,
     case when t.stage = 'rcpt' then (array_agg(r.reason order by r.position desc))[1] else t.reason end as reason,
     case when t.stage = 'rcpt' then null else t.deciding_rule_id end as deciding_rule_id,
-    case when t.stage = 'rcpt' then (array_agg(r.reply_code order by r.position desc))[1] else t.reply_code end as reply_code,
+    case when t.stage = 'rcpt' then (array_agg(r.reply_code order by r.position desc))[1]
+      else t.reply_code end as reply_code,
     case when t.stage = 'rcpt' then null else t.reply_text end as reply_text,
     count(*)::integer as recipient_count,
     count(*) filter (where r.outcome not in ('refused', 'deferred'))::integer as accepted_count,
     count(*) filter (where ${wasTried(['delivered'])})::integer as delivered_count,
     bool_and(r.outcome in ('refused', 'deferred') or ${wasTried(['failed'])}) or ${isFinished()} as is_over
   from transaction_recipient r
-  where r.tenant_id = t.tenant_id and r.transaction_id = t.transaction_id and r.id_time = t.id_time and ${isInScope(scope)}`
+  where r.tenant_id = t.tenant_id and r.transaction_id = t.transaction_id and r.id_time = t.id_time
+    and ${isInScope(scope)}`
 
 function isFinished(): RawBuilder<boolean> {
   return sql<boolean>`exists (select from message_finished f

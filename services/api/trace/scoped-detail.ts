@@ -2,7 +2,15 @@
 import type { DeliveryAttempted, LoggedRecipient, MessageFinished, TransactionEnded } from '../../contracts/event.ts'
 
 /** Headers that name recipients whom the message itself hides from each other. */
-const hidingHeaders = new Set(['bcc', 'resent-bcc', 'delivered-to', 'x-original-to', 'envelope-to', 'apparently-to', 'x-envelope-to'])
+const hidingHeaders = new Set([
+  'bcc',
+  'resent-bcc',
+  'delivered-to',
+  'x-original-to',
+  'envelope-to',
+  'apparently-to',
+  'x-envelope-to',
+])
 
 /** `positions` in `event.recipients`, ascending. */
 export function ownEvent(event: TransactionEnded, positions: number[]): TransactionEnded {
@@ -30,7 +38,9 @@ function ownEnd(recipients: LoggedRecipient[]): Pick<TransactionEnded, 'reply' |
 
 /** Attempts for the event's own recipients, and of each attempt only theirs. */
 export function ownDeliveries(deliveries: DeliveryAttempted[], event: TransactionEnded): DeliveryAttempted[] {
-  const own = new Set(event.recipients.flatMap((recipient) => [recipient.address.toLowerCase(), recipient.normalized.toLowerCase()]))
+  const own = new Set(
+    event.recipients.flatMap((recipient) => [recipient.address.toLowerCase(), recipient.normalized.toLowerCase()]),
+  )
   return deliveries.flatMap((delivery) => {
     const recipients = delivery.recipients.filter((recipient) => own.has(recipient.address.toLowerCase()))
     return recipients.length === 0 ? [] : [{ ...delivery, recipients }]
@@ -38,9 +48,21 @@ export function ownDeliveries(deliveries: DeliveryAttempted[], event: Transactio
 }
 
 /** Counts of the own deliveries; what was neither delivered nor refused in the end has expired. */
-export function ownFinished(finished: MessageFinished | null, deliveries: DeliveryAttempted[]): MessageFinished | null {
+export function ownFinished(
+  finished: MessageFinished | null,
+  deliveries: DeliveryAttempted[],
+): MessageFinished | null {
   if (finished === null) return null
-  const last = new Map(deliveries.flatMap((delivery) => delivery.recipients.map((recipient) => [recipient.address, recipient.outcome] as const)))
+  const last = new Map(
+    deliveries.flatMap((delivery) =>
+      delivery.recipients.map((recipient) => [recipient.address, recipient.outcome] as const),
+    ),
+  )
   const count = (outcome: string) => [...last.values()].filter((one) => one === outcome).length
-  return { ...finished, deliveredCount: count('delivered'), failedCount: count('failed'), expiredCount: count('deferred') }
+  return {
+    ...finished,
+    deliveredCount: count('delivered'),
+    failedCount: count('failed'),
+    expiredCount: count('deferred'),
+  }
 }

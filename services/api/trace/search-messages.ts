@@ -35,12 +35,19 @@ export type MessagePage = { rows: MessageRow[]; nextCursor: string | null }
 
 export async function searchMessages(search: MessageSearch): Promise<MessagePage> {
   const cursor = search.cursor === null ? null : parseCursor(search.cursor)
-  if (search.cursor !== null && cursor === null) throw new BadCursor('The cursor is not one of ours: start again at the first page')
+  if (search.cursor !== null && cursor === null)
+    throw new BadCursor('The cursor is not one of ours: start again at the first page')
   const clock = { nowMs: cursor?.nowMs ?? search.nowMs, timeZone: search.timeZone }
   // One row more than asked for tells whether there is a next page.
-  const select = traceSelect({ ...search, clock }, { columns: sql`t.transaction_id, t.id_time`, limit: search.limit + 1, after: cursor })
+  const select = traceSelect(
+    { ...search, clock },
+    { columns: sql`t.transaction_id, t.id_time`, limit: search.limit + 1, after: cursor },
+  )
   const rows = await messageRows(search.database, select, search.scope)
   const shown = rows.slice(0, search.limit)
   const last = shown.at(-1)
-  return { rows: shown, nextCursor: rows.length > shown.length && last !== undefined ? cursorText(last.transactionId, clock.nowMs) : null }
+  return {
+    rows: shown,
+    nextCursor: rows.length > shown.length && last !== undefined ? cursorText(last.transactionId, clock.nowMs) : null,
+  }
 }

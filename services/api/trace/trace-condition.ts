@@ -71,13 +71,16 @@ function termCondition(term: TraceTerm, terms: TraceTerms): TraceCondition {
     case 'id':
       return idCondition(term.id)
     case 'ip':
-      return indexed(term.network.includes('/')
-        ? sql<boolean>`t.remote_ip <<= ${term.network}::inet`
-        : sql<boolean>`t.remote_ip = ${term.network}::inet`)
+      return indexed(
+        term.network.includes('/')
+          ? sql<boolean>`t.remote_ip <<= ${term.network}::inet`
+          : sql<boolean>`t.remote_ip = ${term.network}::inet`,
+      )
     case 'words':
       return wordsCondition(term.key, term.words, terms)
     case 'range': {
-      const column = term.key === 'weight' ? sql<number>`t.weight_milli` : sql<number>`coalesce(t.message_bytes, t.declared_bytes)`
+      const column =
+        term.key === 'weight' ? sql<number>`t.weight_milli` : sql<number>`coalesce(t.message_bytes, t.declared_bytes)`
       const ends = [
         ...(term.least === null ? [] : [filter(sql<boolean>`${column} >= ${term.least}`)]),
         ...(term.most === null ? [] : [filter(sql<boolean>`${column} <= ${term.most}`)]),
@@ -108,17 +111,35 @@ function wordCondition(pattern: TextPattern, terms: TraceTerms): TraceCondition 
   )
 }
 
-function patternCondition(key: Extract<TraceTerm, { kind: 'pattern' }>['key'], pattern: TextPattern, terms: TraceTerms): TraceCondition {
+function patternCondition(
+  key: Extract<TraceTerm, { kind: 'pattern' }>['key'],
+  pattern: TextPattern,
+  terms: TraceTerms,
+): TraceCondition {
   const hasStar = !pattern.isQuoted && pattern.text.includes('*')
   switch (key) {
     case 'from':
-      return indexed(addressCondition(pattern, { address: sql`lower(t.sender)`, domain: sql`t.sender_domain`, lowersLocalPart: true }))
+      return indexed(
+        addressCondition(pattern, {
+          address: sql`lower(t.sender)`,
+          domain: sql`t.sender_domain`,
+          lowersLocalPart: true,
+        }),
+      )
     case 'to': {
-      const columns = { address: sql<string>`r.address`, domain: sql<string>`r.domain`, lowersLocalPart: terms.lowersLocalPart }
+      const columns = {
+        address: sql<string>`r.address`,
+        domain: sql<string>`r.domain`,
+        lowersLocalPart: terms.lowersLocalPart,
+      }
       return indexed(recipientExists(addressCondition(pattern, columns), terms))
     }
     case 'subject':
-      return indexed(hasStar ? sql<boolean>`t.subject ilike ${`%${starsToLike(pattern.text)}%`}` : contains(sql`t.subject`, pattern.text))
+      return indexed(
+        hasStar
+          ? sql<boolean>`t.subject ilike ${`%${starsToLike(pattern.text)}%`}`
+          : contains(sql`t.subject`, pattern.text),
+      )
     case 'msgid':
       if (!hasStar) return indexed(equalsAny(sql`t.message_id`, messageIdForms(pattern.text)))
       return filter(sql<boolean>`t.message_id like any(${messageIdForms(starsToLike(pattern.text))}::text[])`)
@@ -127,9 +148,10 @@ function patternCondition(key: Extract<TraceTerm, { kind: 'pattern' }>['key'], p
     case 'hop':
       return filter(hopExists(pattern, hasStar, terms))
     case 'domain': {
-      const test = (column: RawBuilder<string>) => (hasStar
-        ? sql<boolean>`${column} like ${starsToLike(pattern.text.toLowerCase())}`
-        : equalsAny(column, domainForms(pattern.text)))
+      const test = (column: RawBuilder<string>) =>
+        hasStar
+          ? sql<boolean>`${column} like ${starsToLike(pattern.text.toLowerCase())}`
+          : equalsAny(column, domainForms(pattern.text))
       const side = hasStar ? filter : indexed
       return anyOf(side(test(sql`t.sender_domain`)), side(recipientExists(test(sql`r.domain`), terms)))
     }
@@ -143,10 +165,16 @@ function messageIdForms(text: string): string[] {
 }
 
 function nameTest(column: RawBuilder<string>, pattern: TextPattern, hasStar: boolean): RawBuilder<boolean> {
-  return hasStar ? sql<boolean>`${column} ilike ${starsToLike(pattern.text)}` : sql<boolean>`lower(${column}) = ${pattern.text.toLowerCase()}`
+  return hasStar
+    ? sql<boolean>`${column} ilike ${starsToLike(pattern.text)}`
+    : sql<boolean>`lower(${column}) = ${pattern.text.toLowerCase()}`
 }
 
-function wordsCondition(key: Extract<TraceTerm, { kind: 'words' }>['key'], words: string[], terms: TraceTerms): TraceCondition {
+function wordsCondition(
+  key: Extract<TraceTerm, { kind: 'words' }>['key'],
+  words: string[],
+  terms: TraceTerms,
+): TraceCondition {
   switch (key) {
     case 'verdict':
       // A transaction ended by RSET is shown as aborted.
@@ -156,7 +184,9 @@ function wordsCondition(key: Extract<TraceTerm, { kind: 'words' }>['key'], words
     case 'reason':
       return anyOf(
         // What ended at RCPT ended for the reason of some recipient, perhaps somebody else's.
-        filter(sql<boolean>`(t.reason = any(${words}::text[])${terms.scope.clientId === null ? sql`` : sql` and t.stage <> 'rcpt'`})`),
+        filter(
+          sql<boolean>`(t.reason = any(${words}::text[])${terms.scope.clientId === null ? sql`` : sql` and t.stage <> 'rcpt'`})`,
+        ),
         filter(recipientExists(sql<boolean>`r.reason = any(${words}::text[])`, terms)),
       )
     case 'country':
@@ -195,14 +225,19 @@ function recipientExists(test: RawBuilder<boolean>, terms: TraceTerms): RawBuild
 }
 
 function ruleExists(words: string[], terms: TraceTerms): RawBuilder<boolean> {
-  const tests = words.map((word) => (word.includes('*') ? sql<boolean>`h.rule_id like ${starsToLike(word)}` : sql<boolean>`h.rule_id = ${word}`))
+  const tests = words.map((word) =>
+    word.includes('*') ? sql<boolean>`h.rule_id like ${starsToLike(word)}` : sql<boolean>`h.rule_id = ${word}`,
+  )
   return sql<boolean>`exists (select from rule_hit h
     where h.tenant_id = t.tenant_id and h.transaction_id = t.transaction_id and h.id_time = t.id_time
       and (${sql.join(tests, sql` or `)})${idTimeBounds(sql`h.id_time`, terms)}${ownHit(terms.scope)})`
 }
 
 function hopExists(pattern: TextPattern, hasStar: boolean, terms: TraceTerms): RawBuilder<boolean> {
-  const own = terms.scope.clientId === null ? sql`` : sql` and exists (
+  const own =
+    terms.scope.clientId === null
+      ? sql``
+      : sql` and exists (
     select from transaction_recipient r, jsonb_to_recordset(d.event->'recipients') as tried (address text)
     where r.tenant_id = d.tenant_id and r.transaction_id = d.transaction_id and r.id_time = d.id_time
       and lower(tried.address) = lower(r.address) and ${isInScope(terms.scope)})`
@@ -212,7 +247,10 @@ function hopExists(pattern: TextPattern, hasStar: boolean, terms: TraceTerms): R
 }
 
 /** ` and …` for the bounds that there are. */
-export function idTimeBounds(column: RawBuilder<unknown>, { fromMs, uptoMs }: Pick<TraceTerms, 'fromMs' | 'uptoMs'>): RawBuilder<unknown> {
+export function idTimeBounds(
+  column: RawBuilder<unknown>,
+  { fromMs, uptoMs }: Pick<TraceTerms, 'fromMs' | 'uptoMs'>,
+): RawBuilder<unknown> {
   const from = fromMs === null ? sql`` : sql` and ${column} >= ${new Date(fromMs)}`
   const upto = uptoMs === null ? sql`` : sql` and ${column} < ${new Date(uptoMs)}`
   return sql`${from}${upto}`

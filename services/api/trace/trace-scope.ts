@@ -35,7 +35,10 @@ export function hasEntryOf(clientId: string | null): RawBuilder<boolean> {
 /** SQL on a `mail_transaction t`: a recipient without an entry for which this client would pay. */
 export function hasUnmeteredRecipientOf(clientId: string | null): RawBuilder<boolean> {
   // Nobody pays for a refused recipient that no client holds: it is not the house's either.
-  const owner = clientId === null ? sql`r.client_id is null and r.outcome not in ('refused', 'deferred')` : sql`r.client_id = ${clientId}`
+  const owner =
+    clientId === null
+      ? sql`r.client_id is null and r.outcome not in ('refused', 'deferred')`
+      : sql`r.client_id = ${clientId}`
   return sql<boolean>`exists (select from transaction_recipient r
     where r.tenant_id = t.tenant_id and r.transaction_id = t.transaction_id and r.id_time = t.id_time and ${owner}
       and not exists (select from usage_entry u

@@ -12,7 +12,14 @@ import { sql, type RawBuilder } from 'kysely'
 import type { TraceQuery } from '../../contracts/trace-query.ts'
 import { timeMsOfPoint, type TraceClock } from '../../contracts/trace-time.ts'
 import { isTransactionId } from '../../contracts/transaction-id.ts'
-import { conditionOf, conditionSql, idCondition, idTimeBounds, scopeCondition, type TraceCondition } from './trace-condition.ts'
+import {
+  conditionOf,
+  conditionSql,
+  idCondition,
+  idTimeBounds,
+  scopeCondition,
+  type TraceCondition,
+} from './trace-condition.ts'
 import type { TraceScope } from './trace-scope.ts'
 
 export type TraceSearch = {
@@ -43,11 +50,15 @@ export type SelectOptions = {
 export function traceSelect(search: TraceSearch, options: SelectOptions): RawBuilder<unknown> {
   const ids = exactIds(search.query)
   // An exact id overrides every other term, but never the scope.
-  const range = ids.length > 0 ? { fromMs: null, uptoMs: null } : timeRangeOf(search.query, search.clock, options.range)
+  const range =
+    ids.length > 0 ? { fromMs: null, uptoMs: null } : timeRangeOf(search.query, search.clock, options.range)
   const after = options.after ?? null
   const bounds = {
     fromMs: range.fromMs === null ? null : range.fromMs - longestTransactionMs,
-    uptoMs: least(range.uptoMs === null ? null : range.uptoMs + clockStepMs, after === null ? null : after.idTimeMs + 1),
+    uptoMs: least(
+      range.uptoMs === null ? null : range.uptoMs + clockStepMs,
+      after === null ? null : after.idTimeMs + 1,
+    ),
   }
   const terms = { ...search, ...bounds }
   const scope = scopeCondition(search.scope)
@@ -56,13 +67,22 @@ export function traceSelect(search: TraceSearch, options: SelectOptions): RawBui
     ...(ids.length > 0 || options.range === undefined ? [] : [endedWithin(options.range)]),
     ...(scope === null ? [] : [scope]),
   ]
-  const place = after === null ? sql`` : sql` and (t.id_time, t.transaction_id) < (${new Date(after.idTimeMs)}, ${after.transactionId}::uuid)`
-  const order = options.limit === null ? sql`` : sql` order by t.id_time desc, t.transaction_id desc limit ${options.limit}`
-  const selects = branchesOf(conjuncts).map((branch) => sql`select ${options.columns} from mail_transaction t
+  const place =
+    after === null
+      ? sql``
+      : sql` and (t.id_time, t.transaction_id) < (${new Date(after.idTimeMs)}, ${after.transactionId}::uuid)`
+  const order =
+    options.limit === null ? sql`` : sql` order by t.id_time desc, t.transaction_id desc limit ${options.limit}`
+  const selects = branchesOf(conjuncts).map(
+    (branch) => sql`select ${options.columns} from mail_transaction t
     where t.tenant_id = ${search.tenantId}${idTimeBounds(sql`t.id_time`, bounds)}${place}
-      and ${conditionSql({ kind: 'and', parts: branch })}${order}`)
+      and ${conditionSql({ kind: 'and', parts: branch })}${order}`,
+  )
   if (selects.length === 1) return selects[0]!
-  const union = sql.join(selects.map((select) => sql`(${select})`), sql` union `)
+  const union = sql.join(
+    selects.map((select) => sql`(${select})`),
+    sql` union `,
+  )
   if (options.limit === null) return union
   return sql`select * from (${union}) as found order by id_time desc, transaction_id desc limit ${options.limit}`
 }
@@ -83,15 +103,25 @@ function anyId(ids: string[]): TraceCondition {
 }
 
 function endedWithin({ fromMs, uptoMs }: { fromMs: number; uptoMs: number }): TraceCondition {
-  return { kind: 'test', isSelective: false, test: sql<boolean>`t.ended_at >= ${new Date(fromMs)} and t.ended_at < ${new Date(uptoMs)}` }
+  return {
+    kind: 'test',
+    isSelective: false,
+    test: sql<boolean>`t.ended_at >= ${new Date(fromMs)} and t.ended_at < ${new Date(uptoMs)}`,
+  }
 }
 
 type MaybeRange = { fromMs: number | null; uptoMs: number | null }
 
 /** Bounds of ended_at that hold for every row the query can match. */
-export function timeRangeOf(query: TraceQuery, clock: TraceClock, within?: { fromMs: number; uptoMs: number }): MaybeRange {
+export function timeRangeOf(
+  query: TraceQuery,
+  clock: TraceClock,
+  within?: { fromMs: number; uptoMs: number },
+): MaybeRange {
   const range = rangeOf(query, clock)
-  return within === undefined ? range : { fromMs: most(range.fromMs, within.fromMs), uptoMs: least(range.uptoMs, within.uptoMs) }
+  return within === undefined
+    ? range
+    : { fromMs: most(range.fromMs, within.fromMs), uptoMs: least(range.uptoMs, within.uptoMs) }
 }
 
 function rangeOf(query: TraceQuery, clock: TraceClock): MaybeRange {
@@ -100,13 +130,17 @@ function rangeOf(query: TraceQuery, clock: TraceClock): MaybeRange {
     return query.key === 'after' ? { fromMs: timeMs, uptoMs: null } : { fromMs: null, uptoMs: timeMs }
   }
   if (query.kind === 'and') {
-    return query.parts.map((part) => rangeOf(part, clock)).reduce((one, other) => ({ fromMs: most(one.fromMs, other.fromMs), uptoMs: least(one.uptoMs, other.uptoMs) }))
+    return query.parts
+      .map((part) => rangeOf(part, clock))
+      .reduce((one, other) => ({ fromMs: most(one.fromMs, other.fromMs), uptoMs: least(one.uptoMs, other.uptoMs) }))
   }
   if (query.kind === 'or') {
-    return query.parts.map((part) => rangeOf(part, clock)).reduce((one, other) => ({
-      fromMs: one.fromMs === null || other.fromMs === null ? null : Math.min(one.fromMs, other.fromMs),
-      uptoMs: one.uptoMs === null || other.uptoMs === null ? null : Math.max(one.uptoMs, other.uptoMs),
-    }))
+    return query.parts
+      .map((part) => rangeOf(part, clock))
+      .reduce((one, other) => ({
+        fromMs: one.fromMs === null || other.fromMs === null ? null : Math.min(one.fromMs, other.fromMs),
+        uptoMs: one.uptoMs === null || other.uptoMs === null ? null : Math.max(one.uptoMs, other.uptoMs),
+      }))
   }
   return { fromMs: null, uptoMs: null }
 }
