@@ -67,7 +67,8 @@ describe('the gateway answers', async () => {
       const expected = dialog.steps.filter((step) => step.kind === 'event')
       expected.forEach(({ pairs, line }, index) => {
         const event = events[index]
-        for (const [field, value] of pairs) expect(`${field}=${valueAt(event, field.split('.'))}`, `event, line ${line}`).toBe(`${field}=${value}`)
+        for (const [field, value] of pairs)
+          expect(`${field}=${valueAt(event, field.split('.'))}`, `event, line ${line}`).toBe(`${field}=${value}`)
       })
       if (expected.length > 0) expect(events.length).toBe(expected.length)
     })
@@ -97,7 +98,9 @@ function parseDialog(text: string): { settings: string; rules: string; steps: St
 function unescaped(text: string): Buffer {
   const characters: Record<string, string> = { r: '\r', n: '\n', '0': '\0', '\\': '\\' }
   const plain = text.replace(/\\([rn0\\])/g, (_, character: string) => characters[character]!)
-  return Buffer.from(plain.replace(/\{(\d+) (.)\}/g, (_, count: string, character: string) => character.repeat(Number(count))))
+  return Buffer.from(
+    plain.replace(/\{(\d+) (.)\}/g, (_, count: string, character: string) => character.repeat(Number(count))),
+  )
 }
 
 function pairsOf(text: string): [string, string][] {
@@ -112,7 +115,10 @@ async function start(settings: string, rules: string): Promise<{ gateway: Runnin
   await mkdir(path.join(data, 'data'))
   await writeFile(path.join(data, 'directory.yaml'), directory)
   if (rules !== '') await writeFile(path.join(data, 'rules.yaml'), rules)
-  const config = merged(base, { ...((parse(settings) ?? {}) as object), ...(rules === '' ? {} : { rules: 'rules.yaml' }) })
+  const config = merged(base, {
+    ...((parse(settings) ?? {}) as object),
+    ...(rules === '' ? {} : { rules: 'rules.yaml' }),
+  })
   await writeFile(path.join(data, 'tollgate.yaml'), JSON.stringify(config))
   const reading = readConfig(path.join(data, 'tollgate.yaml'), {})
   if ('faults' in reading) throw new Error(JSON.stringify(reading.faults))
@@ -164,7 +170,12 @@ async function play(steps: readonly Step[], address: string): Promise<void> {
 
 function matches(line: string | null, pattern: string): boolean {
   if (line === null) return false
-  return new RegExp(`^${pattern.split('…').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`).test(line)
+  return new RegExp(
+    `^${pattern
+      .split('…')
+      .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+      .join('.*')}$`,
+  ).test(line)
 }
 
 class Client {
@@ -227,7 +238,9 @@ class Client {
 
 async function transactions(data: string): Promise<unknown[]> {
   const events = path.join(data, 'data', 'events')
-  const texts = await Promise.all((await readdir(events)).sort().map((name) => readFile(path.join(events, name), 'utf8')))
+  const texts = await Promise.all(
+    (await readdir(events)).sort().map((name) => readFile(path.join(events, name), 'utf8')),
+  )
   return texts
     .flatMap((text) => text.trimEnd().split('\n'))
     .map((line) => JSON.parse(line) as { kind: string })

@@ -20,7 +20,12 @@ import { compileRuleset } from '../services/rules/compile-ruleset.ts'
 import { parseRuleset } from '../services/rules/parse-ruleset.ts'
 import type { DirectoryClient } from '../services/contracts/directory.ts'
 
-export type Spooled = { queueId: string; octets: Buffer; envelope: Envelope | null; state: 'open' | 'committed' | 'released' | 'aborted' }
+export type Spooled = {
+  queueId: string
+  octets: Buffer
+  envelope: Envelope | null
+  state: 'open' | 'committed' | 'released' | 'aborted'
+}
 
 /** What happened, in order: `commit`, `append`, `release`, `reply 250 …`. */
 export type Journal = string[]
@@ -122,7 +127,10 @@ export class Harness {
 
   constructor(options: HarnessOptions = {}) {
     const config = configOf(options.config ?? 'recipients: {domains: [example.com]}')
-    const directory = options.clients === null ? emptyDirectory('unavailable') : directoryOf(options.clients ?? [acme], config.recipients)
+    const directory =
+      options.clients === null
+        ? emptyDirectory('unavailable')
+        : directoryOf(options.clients ?? [acme], config.recipients)
     let rules = noRules()
     if (options.rules !== undefined) {
       const parsed = parseRuleset(options.rules, 'rules.yaml')
@@ -208,7 +216,11 @@ export class Client {
   }
 
   /** A whole message from EHLO to the reply behind its end. */
-  async deliver(message: string, recipients: readonly string[] = ['a@example.com'], sender = 's@remote.example'): Promise<string> {
+  async deliver(
+    message: string,
+    recipients: readonly string[] = ['a@example.com'],
+    sender = 's@remote.example',
+  ): Promise<string> {
     await this.line('EHLO client.example')
     await this.line(`MAIL FROM:<${sender}>`)
     for (const recipient of recipients) await this.line(`RCPT TO:<${recipient}>`)
@@ -223,7 +235,11 @@ export class Client {
 }
 
 /** A promise that a test settles. */
-export function held<Value = void>(): { promise: Promise<Value>; resolve: (value: Value) => void; reject: (error: Error) => void } {
+export function held<Value = void>(): {
+  promise: Promise<Value>
+  resolve: (value: Value) => void
+  reject: (error: Error) => void
+} {
   let resolve!: (value: Value) => void
   let reject!: (error: Error) => void
   const promise = new Promise<Value>((onResolve, onReject) => {

@@ -20,7 +20,11 @@ it('keeps every message it acknowledged, and takes no retry for a new message, h
   expect(existsSync(childPath), `${childPath} is missing: npm run build:services`).toBe(true)
   const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-kill-'))
   const delivered = new Set<string>()
-  const sink = await startSink({ port: 0, keepCount: 1, onMessage: ({ recipients }) => void delivered.add(recipients[0]!) })
+  const sink = await startSink({
+    port: 0,
+    keepCount: 1,
+    onMessage: ({ recipients }) => void delivered.add(recipients[0]!),
+  })
   const config = path.join(folder, 'tollgate.yaml')
   await writeFile(
     config,
@@ -63,12 +67,16 @@ it('keeps every message it acknowledged, and takes no retry for a new message, h
         await until(() => [...acknowledged].every((name) => delivered.has(`${name}@example.com`)))
         child.send('stop')
       }
-      await new Promise((resolve) => (child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve(null)))
+      await new Promise((resolve) =>
+        child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve(null),
+      )
     }
     const boots = await readBoots(path.join(folder, 'data', 'events'))
     expectLinked(boots)
     const events = boots.flat()
-    const queued = events.flatMap((event) => (event.kind === 'transaction.ended' && event.queueId !== null ? [event.messageId] : []))
+    const queued = events.flatMap((event) =>
+      event.kind === 'transaction.ended' && event.queueId !== null ? [event.messageId] : [],
+    )
     expect([...acknowledged].filter((name) => !queued.includes(`<${name}@remote.example>`))).toEqual([])
     expect(queued.length, 'messages that were queued twice').toBe(new Set(queued).size)
   } finally {
@@ -95,8 +103,12 @@ async function startChild(config: string): Promise<{ child: ChildProcess; port: 
 /** Whether the message was answered 250. */
 function send(port: number, name: string): Promise<boolean> {
   const lines = [
-    'EHLO c', 'MAIL FROM:<s@remote.example>', `RCPT TO:<${name}@example.com>`, 'DATA',
-    `Message-ID: <${name}@remote.example>\r\nSubject: ${name}\r\n\r\n${'x'.repeat(3_000)}\r\n.`, 'QUIT',
+    'EHLO c',
+    'MAIL FROM:<s@remote.example>',
+    `RCPT TO:<${name}@example.com>`,
+    'DATA',
+    `Message-ID: <${name}@remote.example>\r\nSubject: ${name}\r\n\r\n${'x'.repeat(3_000)}\r\n.`,
+    'QUIT',
   ]
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port })

@@ -43,7 +43,11 @@ export const fixedLimits = {
 
 /** For the person at the panel of a scanner as much as for an administrator. */
 export function tooLarge(limits: Limits): Reply {
-  return reply(552, '5.3.4', `Message too large: at most ${inMegabytes(limits.messageBytes)} are accepted here, send it in smaller parts`)
+  return reply(
+    552,
+    '5.3.4',
+    `Message too large: at most ${inMegabytes(limits.messageBytes)} are accepted here, send it in smaller parts`,
+  )
 }
 
 export function tooManyRecipients(): Reply {

@@ -12,14 +12,20 @@ afterEach(async () => {
   }
 })
 
-async function listen(options: HarnessOptions = {}): Promise<{ harness: Harness; listeners: SmtpListeners; dial: () => Promise<Remote> }> {
+async function listen(
+  options: HarnessOptions = {},
+): Promise<{ harness: Harness; listeners: SmtpListeners; dial: () => Promise<Remote> }> {
   const harness = new Harness(options)
   const listeners = new SmtpListeners(harness.deps)
   const sockets: Socket[] = []
   open.push({ listeners, sockets })
   await listeners.listen(['127.0.0.1:0'])
   const dial = async (): Promise<Remote> => {
-    const socket = connect({ host: '127.0.0.1', port: Number(listeners.addresses[0]!.split(':')[1]), allowHalfOpen: true })
+    const socket = connect({
+      host: '127.0.0.1',
+      port: Number(listeners.addresses[0]!.split(':')[1]),
+      allowHalfOpen: true,
+    })
     sockets.push(socket)
     await once(socket, 'connect')
     return new Remote(socket)
@@ -41,12 +47,17 @@ class Remote {
   }
 
   async said(pattern: RegExp): Promise<string> {
-    while (!pattern.test(this.text)) await Promise.race([once(this.socket, 'data'), this.over.then(() => Promise.reject(new Error(`over after ${this.text}`)))])
+    while (!pattern.test(this.text))
+      await Promise.race([
+        once(this.socket, 'data'),
+        this.over.then(() => Promise.reject(new Error(`over after ${this.text}`))),
+      ])
     return this.text
   }
 }
 
-const wholeMessage = 'EHLO c\r\nMAIL FROM:<s@r.example>\r\nRCPT TO:<a@example.com>\r\nDATA\r\nSubject: a\r\n\r\nb\r\n.\r\n'
+const wholeMessage =
+  'EHLO c\r\nMAIL FROM:<s@r.example>\r\nRCPT TO:<a@example.com>\r\nDATA\r\nSubject: a\r\n\r\nb\r\n.\r\n'
 
 describe('the listener', () => {
   it('turns connections away beyond the limits of all and of one network, and takes new ones when others end', async () => {
@@ -61,7 +72,9 @@ describe('the listener', () => {
     await first!.over
     while (harness.log.sessions.length < 2) await new Promise((resolve) => setTimeout(resolve, 5))
     await (await dial()).said(/^220 /)
-    expect(harness.log.transactions).toMatchObject([{ outcome: 'deferred', stage: 'connect', reason: 'connection-limit', reply: { code: 421 } }])
+    expect(harness.log.transactions).toMatchObject([
+      { outcome: 'deferred', stage: 'connect', reason: 'connection-limit', reply: { code: 421 } },
+    ])
   })
 
   it('refuses a public remote that talks before its greeting, and greets a device at once', async () => {

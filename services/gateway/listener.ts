@@ -69,14 +69,15 @@ export class SmtpListeners {
   }
 
   #listenOn(host: string, port: number): Promise<void> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: false })
-    server.on('connection', (socket) => this.#accept(socket, listenerText(server)))
+    const server = createServer({ allowHalfOpen: true, noDelay: true })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.listen({ host, port, backlog: 511 }, () => {
         server.off('error', reject)
         // Running out of file descriptors is told by the operator log; the listener goes on when there are some.
         server.on('error', (error) => this.#deps.onFault(error, 'A connection could not be accepted'))
+        const listener = listenerText(server)
+        server.on('connection', (socket) => this.#accept(socket, listener))
         this.#servers.push(server)
         resolve()
       })
@@ -147,16 +148,21 @@ export class SmtpListeners {
 
 function listenerText(server: Server): string {
   const address = server.address()
-  return address === null || typeof address === 'string' ? '' : socketAddressText({ host: address.address, port: address.port })
+  return address === null || typeof address === 'string'
+    ? ''
+    : socketAddressText({ host: address.address, port: address.port })
 }
 
 function socketConnection(socket: Socket, ip: string, listener: string): Connection {
-  const closed = new Promise<{ isBroken: boolean }>((resolve) => socket.once('close', (hadError) => resolve({ isBroken: hadError })))
+  const closed = new Promise<{ isBroken: boolean }>((resolve) =>
+    socket.once('close', (hadError) => resolve({ isBroken: hadError })),
+  )
   return {
     remoteIp: ip,
     remotePort: socket.remotePort ?? null,
     listener,
-    write: (text, done) => void socket.write(text, done),
+    // Replies are ASCII.
+    write: (text, done) => void socket.write(text, 'latin1', done),
     drained() {
       if (socket.writableLength <= unreadReplyBytes || socket.destroyed) return null
       return new Promise((resolve) => {

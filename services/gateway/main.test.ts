@@ -13,12 +13,20 @@ beforeEach(async () => void (folder = await mkdtemp(path.join(tmpdir(), 'tollgat
 afterEach(() => rm(folder, { recursive: true }))
 
 const log = openOperatorLog('gateway', { level: 'silent' })
-const configWith = (listen: string, data = folder) => ({ ...configOf(`smtp: {listen: ['${listen}'], limits: {transactionsPerSession: 1000000}}`), data })
+const configWith = (listen: string, data = folder) => ({
+  ...configOf(`smtp: {listen: ['${listen}'], limits: {transactionsPerSession: 1000000}}`),
+  data,
+})
 
 async function events(): Promise<TollgateEvent[]> {
   const names = (await readdir(path.join(folder, 'events'))).sort()
   const texts = await Promise.all(names.map((name) => readFile(path.join(folder, 'events', name), 'utf8')))
-  return texts.flatMap((text) => text.trimEnd().split('\n').map((line) => JSON.parse(line) as TollgateEvent))
+  return texts.flatMap((text) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as TollgateEvent),
+  )
 }
 
 it('tells its start, its policy and its end in the log, and the next start knows that it ended well', async () => {
@@ -29,25 +37,46 @@ it('tells its start, its policy and its end in the log, and the next start knows
     await Promise.all([gateway.stop(), gateway.stop()])
   }
   expect((await events()).map((event) => event.kind)).toEqual(
-    [0, 1].flatMap(() => ['segment.opened', 'gateway.started', 'policy.loaded', 'policy.loaded', 'policy.loaded', 'session.closed', 'gateway.stopped']),
+    [0, 1].flatMap(() => [
+      'segment.opened',
+      'gateway.started',
+      'policy.loaded',
+      'policy.loaded',
+      'policy.loaded',
+      'session.closed',
+      'gateway.stopped',
+    ]),
   )
-  expect((await events()).filter(({ kind }) => kind === 'gateway.started').at(-1)).toMatchObject({ previousEndedCleanly: true, previousSeq: 7, bootNumber: 2 })
+  expect((await events()).filter(({ kind }) => kind === 'gateway.started').at(-1)).toMatchObject({
+    previousEndedCleanly: true,
+    previousSeq: 7,
+    bootNumber: 2,
+  })
 })
 
 it('says which address it cannot have, and leaves nothing open', async () => {
   const other = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => other.once('listening', resolve))
   const { port } = other.address() as AddressInfo
-  await expect(startGateway({ config: configWith(`127.0.0.1:${port}`), log })).rejects.toMatchObject({ code: 'EADDRINUSE', address: '127.0.0.1', port })
+  await expect(startGateway({ config: configWith(`127.0.0.1:${port}`), log })).rejects.toMatchObject({
+    code: 'EADDRINUSE',
+    address: '127.0.0.1',
+    port,
+  })
   other.close()
-  await expect(startGateway({ config: configWith('192.0.2.1:2525'), log })).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' })
+  await expect(startGateway({ config: configWith('192.0.2.1:2525'), log })).rejects.toMatchObject({
+    code: 'EADDRNOTAVAIL',
+  })
   expect((await events()).filter(({ kind }) => kind === 'gateway.stopped')).toHaveLength(2)
 })
 
 it('names the folder that it cannot write to', async () => {
   const data = path.join(folder, 'file')
   await writeFile(data, '')
-  await expect(startGateway({ config: configWith('127.0.0.1:0', data), log })).rejects.toMatchObject({ code: 'ENOTDIR', path: path.join(data, 'events') })
+  await expect(startGateway({ config: configWith('127.0.0.1:0', data), log })).rejects.toMatchObject({
+    code: 'ENOTDIR',
+    path: path.join(data, 'events'),
+  })
 })
 
 it('reloads rules on SIGHUP without dropping a session', async () => {

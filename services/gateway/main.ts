@@ -2,8 +2,8 @@
  * The gateway as a service: opens log, spool, relay, policy and listeners in this order, and closes them in reverse.
  *
  * Why    nothing listens before what was acknowledged earlier is safe and can be delivered; nothing is lost at a stop.
- * Fails  throws what keeps it from running: a folder that cannot be written, a rule set with faults, an address that
- *        cannot be listened on. What was opened before is closed again.
+ * Fails  throws what keeps it from running: a folder that cannot be written, a rule set with faults, an address
+ *        that cannot be listened on. What was opened before is closed again.
  */
 import { hostname } from 'node:os'
 import { readFileSync } from 'node:fs'
@@ -57,7 +57,8 @@ async function open(
     node: config.node,
     version: version(),
     clock,
-    onFailure: (error) => log.error(error, 'Events cannot be written: mail is deferred until the disk takes them again'),
+    onFailure: (error) =>
+      log.error(error, 'Events cannot be written: mail is deferred until the disk takes them again'),
   })
   closers.push(() => eventLog.close(stopReason))
 

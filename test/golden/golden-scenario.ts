@@ -70,15 +70,29 @@ class Stage {
   async boot(): Promise<EventLogWriter> {
     const { harness } = this
     const clock = { nowMs: () => (harness.nowMs += 7), monotonicUs: () => 0 }
-    const log = await openEventLog({ folder: this.#folder, tenantId: 'main', node: 'golden', version: '0.1.0', clock, segmentBytes: 20_000 })
+    const log = await openEventLog({
+      folder: this.#folder,
+      tenantId: 'main',
+      node: 'golden',
+      version: '0.1.0',
+      clock,
+      segmentBytes: 20_000,
+    })
     const config = { ...configOf(settings), data: this.#workFolder, rules: path.join(this.#workFolder, 'rules.yaml') }
     const recipients = { ...config.recipients, directory: path.join(this.#workFolder, 'directory.yaml') }
-    const source = new PolicySource({ config: { ...config, recipients }, eventLog: log, log: openOperatorLog('golden', { level: 'silent' }) })
+    const source = new PolicySource({
+      config: { ...config, recipients },
+      eventLog: log,
+      log: openOperatorLog('golden', { level: 'silent' }),
+    })
     await source.open()
     await source.close()
     harness.policy = source.current
     let elapsedUs = 0
-    Object.assign(harness.deps, { eventLog: log, clock: { nowMs: clock.nowMs, monotonicUs: () => (elapsedUs += 11) } })
+    Object.assign(harness.deps, {
+      eventLog: log,
+      clock: { nowMs: clock.nowMs, monotonicUs: () => (elapsedUs += 11) },
+    })
     return log
   }
 
@@ -109,15 +123,39 @@ class Stage {
 
 async function playEveryOutcome(stage: Stage): Promise<void> {
   stage.connect('203.0.113.9')
-  await stage.deliver('Message-ID: <first@remote.example>\r\nSubject: hello\r\n\r\nhello', ['anna@example.com', 'nobody@example.com', 'x@elsewhere.example', 'BOB@Example.com'])
+  await stage.deliver('Message-ID: <first@remote.example>\r\nSubject: hello\r\n\r\nhello', [
+    'anna@example.com',
+    'nobody@example.com',
+    'x@elsewhere.example',
+    'BOB@Example.com',
+  ])
   await stage.deliver('Message-ID: <2@remote.example>\r\nSubject: =?utf-8?Q?g=C3=BCnstige?= pills\r\n\r\nbuy')
   await stage.deliver('Message-ID: <3@remote.example>\r\nSubject: casino\r\nX-Mailer: bulk 9\r\n\r\nbuy')
   await stage.deliver('Message-ID: <4@remote.example>\r\nSubject: drop me\r\n\r\nbuy')
-  await stage.deliver('Content-Type: application/octet-stream; name=setup.exe\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA', ['anna@example.com', 'postmaster@example.com'])
+  await stage.deliver(
+    'Content-Type: application/octet-stream; name=setup.exe\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA',
+    ['anna@example.com', 'postmaster@example.com'],
+  )
   await stage.deliver('Subject: bare\n.\nline', ['anna@example.com'])
-  await stage.lines('MAIL FROM:<win@lottery.example> SIZE=2000', 'MAIL FROM:<a@grey.example>', 'MAIL FROM:<a@b.example> SIZE=99999999999')
-  await stage.lines('MAIL FROM:<a@b.example> SIZE=1500', 'RCPT TO:<nobody@example.com>', 'RCPT TO:<off@example.com>', 'RSET')
-  await stage.lines('MAIL FROM:<>', 'RCPT TO:<late@example.com>', 'RSET', 'MAIL FROM:<a@b.example>', 'RCPT TO:<anna@example.com>', 'RSET')
+  await stage.lines(
+    'MAIL FROM:<win@lottery.example> SIZE=2000',
+    'MAIL FROM:<a@grey.example>',
+    'MAIL FROM:<a@b.example> SIZE=99999999999',
+  )
+  await stage.lines(
+    'MAIL FROM:<a@b.example> SIZE=1500',
+    'RCPT TO:<nobody@example.com>',
+    'RCPT TO:<off@example.com>',
+    'RSET',
+  )
+  await stage.lines(
+    'MAIL FROM:<>',
+    'RCPT TO:<late@example.com>',
+    'RSET',
+    'MAIL FROM:<a@b.example>',
+    'RCPT TO:<anna@example.com>',
+    'RSET',
+  )
   await stage.lines('MAIL FROM:<größe@b.example> SMTPUTF8 BODY=8BITMIME', 'RCPT TO:<anna@bücher.example>', 'NONSENSE')
   await stage.quit()
 
@@ -146,7 +184,11 @@ async function playEveryOutcome(stage: Stage): Promise<void> {
   await stage.deliver(pdf, ['bob@example.com'], 'scan@example.com')
   await stage.quit()
   stage.connect('10.0.0.9')
-  await stage.deliver('Subject: outbound\r\n\r\nhi', ['someone@elsewhere.example', 'bob@example.com'], 'anna@example.com')
+  await stage.deliver(
+    'Subject: outbound\r\n\r\nhi',
+    ['someone@elsewhere.example', 'bob@example.com'],
+    'anna@example.com',
+  )
   stage.client.session.timedOut()
   await stage.client.session.closed
 }
@@ -164,21 +206,51 @@ async function tellDeliveries({ harness }: Stage, log: EventLogWriter): Promise<
       continue
     }
     // The first waits for its next hop once, the second is refused there; the last is still under way.
-    const attempt = { queueId, startedAtMs: harness.nowMs, durationUs: 4_321, nextHop, tls: { version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' } }
+    const attempt = {
+      queueId,
+      startedAtMs: harness.nowMs,
+      durationUs: 4_321,
+      nextHop,
+      tls: { version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' },
+    }
     const recipients = (outcome: 'delivered' | 'deferred' | 'failed') =>
       envelope.recipients.map(({ address }) => ({
         address,
         outcome,
-        reply: outcome === 'deferred' ? null : outcome === 'failed' ? refusal : { code: 250, enhanced: '2.0.0', text: 'queued' },
+        reply:
+          outcome === 'deferred'
+            ? null
+            : outcome === 'failed'
+              ? refusal
+              : { code: 250, enhanced: '2.0.0', text: 'queued' },
         error: outcome === 'deferred' ? 'cannot connect to 127.0.0.1:2526' : null,
       }))
-    if (index === 0) await tell(deliveryAttempted({ ...attempt, attempt: 1, tls: null, recipients: recipients('deferred'), sentBytes: 0 }))
+    if (index === 0)
+      await tell(
+        deliveryAttempted({ ...attempt, attempt: 1, tls: null, recipients: recipients('deferred'), sentBytes: 0 }),
+      )
     if (index === released.length - 1) continue
     const isFailed = index === 1
     const sentBytes = octets.length + Buffer.byteLength(envelope.prependedHeaders)
-    await tell(deliveryAttempted({ ...attempt, attempt: index === 0 ? 2 : 1, recipients: recipients(isFailed ? 'failed' : 'delivered'), sentBytes }))
+    await tell(
+      deliveryAttempted({
+        ...attempt,
+        attempt: index === 0 ? 2 : 1,
+        recipients: recipients(isFailed ? 'failed' : 'delivered'),
+        sentBytes,
+      }),
+    )
     const count = envelope.recipients.length
     const finishedAtMs = harness.nowMs
-    await tell(messageFinished({ queueId, acceptedAtMs, finishedAtMs, deliveredCount: isFailed ? 0 : count, failedCount: isFailed ? count : 0, expiredCount: 0 }))
+    await tell(
+      messageFinished({
+        queueId,
+        acceptedAtMs,
+        finishedAtMs,
+        deliveredCount: isFailed ? 0 : count,
+        failedCount: isFailed ? count : 0,
+        expiredCount: 0,
+      }),
+    )
   }
 }

@@ -41,7 +41,9 @@ function expectedStrict(input: string): { message: string; rest: string; isEnded
 
 const bytes = (text: string) => Buffer.from(text, 'latin1')
 const nasty = fc
-  .array(fc.constantFrom('\r', '\n', '.', '\r\n', '\r\n.', '\r\n.\r\n', '\n.\n', '\0', 'a', 'MAIL', ' '), { maxLength: 40 })
+  .array(fc.constantFrom('\r', '\n', '.', '\r\n', '\r\n.', '\r\n.\r\n', '\n.\n', '\0', 'a', 'MAIL', ' '), {
+    maxLength: 40,
+  })
   .map((parts) => parts.join(''))
 
 function cutAt(input: Buffer, cuts: readonly number[]): Buffer[] {
@@ -71,7 +73,12 @@ describe('the end-of-data scanner', () => {
         fc.property(nasty, fc.array(fc.nat(), { maxLength: 6 }), (input, cuts) => {
           const whole = scanAll([bytes(input)], lineEnds)
           expect(scanAll(cutAt(bytes(input), cuts), lineEnds)).toEqual(whole)
-          expect(scanAll([...bytes(input)].map((octet) => Buffer.from([octet])), lineEnds)).toEqual(whole)
+          expect(
+            scanAll(
+              [...bytes(input)].map((octet) => Buffer.from([octet])),
+              lineEnds,
+            ),
+          ).toEqual(whole)
         }),
         { numRuns: 1_000 },
       )
@@ -79,7 +86,18 @@ describe('the end-of-data scanner', () => {
   })
 
   it('never ends a message at what only resembles the end of data', () => {
-    const ends = ['\n.\n', '\n.\r\n', '\r\n.\n', '\r.\r', '\r.\r\n', '\r\n.\r', '\n\r.\r\n', '\r\n.\0\r\n', '\r\n\0.\r\n', '\r\r\n.\r\r\n']
+    const ends = [
+      '\n.\n',
+      '\n.\r\n',
+      '\r\n.\n',
+      '\r.\r',
+      '\r.\r\n',
+      '\r\n.\r',
+      '\n\r.\r\n',
+      '\r\n.\0\r\n',
+      '\r\n\0.\r\n',
+      '\r\r\n.\r\r\n',
+    ]
     for (const lookalike of ends) {
       const input = `Subject: a\r\n\r\nbody${lookalike}MAIL FROM:<evil@example>\r\nDATA\r\n.\r\nQUIT\r\n`
       for (let cut = 0; cut <= input.length; cut += 1) {
@@ -95,7 +113,10 @@ describe('the end-of-data scanner', () => {
     expect(scanAll([bytes('a\rb\r\n.\r\n')], 'strict').flaws).toEqual(['bare-cr'])
     expect(scanAll([bytes('a\0b\r\n.\r\n')], 'strict').flaws).toEqual(['nul'])
     expect(scanAll([bytes('a\r\n.\r\nNO\0OP\n')], 'strict').flaws).toEqual([])
-    expect(scanAll([bytes('a\r\n.b\r\n..\r\n.\r\n')], 'strict')).toMatchObject({ flaws: [], message: 'a\r\nb\r\n.\r\n' })
+    expect(scanAll([bytes('a\r\n.b\r\n..\r\n.\r\n')], 'strict')).toMatchObject({
+      flaws: [],
+      message: 'a\r\nb\r\n.\r\n',
+    })
   })
 
   it('hands a device its message with canonical line ends and without NUL', () => {

@@ -135,7 +135,8 @@ class Parts {
   }
 
   dropAll(octet: number): void {
-    for (let at = this.#chunk.indexOf(octet); at >= 0; at = this.#chunk.indexOf(octet, at + 1)) this.#unwanted.push(at)
+    for (let at = this.#chunk.indexOf(octet); at >= 0; at = this.#chunk.indexOf(octet, at + 1))
+      this.#unwanted.push(at)
   }
 
   drop(from: number, upto: number): void {

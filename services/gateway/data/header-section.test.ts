@@ -39,7 +39,9 @@ describe('the header section', () => {
   })
 
   it('decodes the subject, in any charset, and leaves what cannot be decoded', () => {
-    expect(subjectOf(fields('Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?= =?iso-8859-1?Q?_aus_K=F6ln?=\r\n'))).toBe('Grüße aus Köln')
+    expect(subjectOf(fields('Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?= =?iso-8859-1?Q?_aus_K=F6ln?=\r\n'))).toBe(
+      'Grüße aus Köln',
+    )
     expect(subjectOf(fields('Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\r\n'))).toBe('日本')
     expect(subjectOf(fields('Subject: =?x-nobody-knows?Q?a?=\r\n'))).not.toBeNull()
     expect(subjectOf(parseHeaderSection(Buffer.from('Subject: K\xf6ln\r\n', 'latin1')))).toBe('Köln')
@@ -48,21 +50,30 @@ describe('the header section', () => {
 
   it('cuts values to whole characters', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'grapheme', maxLength: 60 }), fc.integer({ min: 4, max: 60 }), (text, maxBytes) => {
-        const cut = cutText(text, maxBytes)
-        expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(maxBytes)
-        expect(Buffer.from(text).toString().startsWith(cut)).toBe(true)
-      }),
+      fc.property(
+        fc.string({ unit: 'grapheme', maxLength: 60 }),
+        fc.integer({ min: 4, max: 60 }),
+        (text, maxBytes) => {
+          const cut = cutText(text, maxBytes)
+          expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(maxBytes)
+          expect(Buffer.from(text).toString().startsWith(cut)).toBe(true)
+        },
+      ),
     )
   })
 
   it('logs the usual fields and those that rules ask for before all others', () => {
     const many = Array.from({ length: 150 }, (_, index) => `X-Junk-${index}-a: ${'j'.repeat(500)}\r\n`).join('')
-    const { headers, isCut } = selectedHeaders(fields(`${many}DKIM-Signature: long\r\nFrom: a@b\r\nX-Asked: yes\r\n`), new Set(['x-asked']))
+    const { headers, isCut } = selectedHeaders(
+      fields(`${many}DKIM-Signature: long\r\nFrom: a@b\r\nX-Asked: yes\r\n`),
+      new Set(['x-asked']),
+    )
     expect(headers.map(({ name }) => name)).toEqual(expect.arrayContaining(['From', 'X-Asked']))
     expect(headers.map(({ name }) => name)).not.toContain('DKIM-Signature')
     expect(headers.length).toBeLessThanOrEqual(100)
     expect(isCut).toBe(true)
-    expect(selectedHeaders(fields(`Subject: ${'ü'.repeat(600)}\r\n`), new Set()).headers[0]!.value).toBe('ü'.repeat(500))
+    expect(selectedHeaders(fields(`Subject: ${'ü'.repeat(600)}\r\n`), new Set()).headers[0]!.value).toBe(
+      'ü'.repeat(500),
+    )
   })
 })

@@ -12,7 +12,11 @@ import { DataScanner, type DataFlaw, type LineEndPolicy } from './data-scanner.t
 import { HeaderCollector, parseHeaderSection, type HeaderField } from './header-section.ts'
 import { MimeWalk } from './mime-walk.ts'
 
-export type Received = { consumedBytes: number; isEnd: boolean; /** Wait for it before the next chunk. */ wait: Promise<void> | null }
+export type Received = {
+  consumedBytes: number
+  isEnd: boolean
+  /** Wait for it before the next chunk. */ wait: Promise<void> | null
+}
 
 export class MessageReceiver {
   readonly spooled: SpooledMessage
@@ -26,7 +30,10 @@ export class MessageReceiver {
   #fields: HeaderField[] | null = null
   #isDropped = false
 
-  constructor(spooled: SpooledMessage, options: { lineEnds: LineEndPolicy; maxBytes: number; headerSectionBytes: number }) {
+  constructor(
+    spooled: SpooledMessage,
+    options: { lineEnds: LineEndPolicy; maxBytes: number; headerSectionBytes: number },
+  ) {
     this.spooled = spooled
     this.#scanner = new DataScanner(options.lineEnds)
     this.#header = new HeaderCollector(options.headerSectionBytes)

@@ -8,9 +8,22 @@
  */
 import libmime from 'libmime'
 import { type Attachment } from '../../contracts/event.ts'
-import { cutText, decodedWords, fieldValue, parseHeaderSection, printable, type HeaderField } from './header-section.ts'
+import {
+  cutText,
+  decodedWords,
+  fieldValue,
+  parseHeaderSection,
+  printable,
+  type HeaderField,
+} from './header-section.ts'
 
-export const mimeLimits = { depth: 10, parts: 200, partHeaderBytes: 16 * 1024, boundaryLineBytes: 300, nameBytes: 255 }
+export const mimeLimits = {
+  depth: 10,
+  parts: 200,
+  partHeaderBytes: 16 * 1024,
+  boundaryLineBytes: 300,
+  nameBytes: 255,
+}
 
 const dashes = Buffer.from('\r\n--')
 const blankLine = Buffer.from('\r\n\r\n')
@@ -75,7 +88,10 @@ export class MimeWalk {
         this.#kept = octets.subarray(found)
         return null
       }
-      const line = lineEnd < 0 ? '' : octets.toString('latin1', found + 4, Math.min(lineEnd, found + mimeLimits.boundaryLineBytes)).trimEnd()
+      const line =
+        lineEnd < 0
+          ? ''
+          : octets.toString('latin1', found + 4, Math.min(lineEnd, found + mimeLimits.boundaryLineBytes)).trimEnd()
       const depth = this.#boundaries.findIndex((boundary) => line === boundary || line === `${boundary}--`)
       if (depth < 0) {
         this.#count(octets.subarray(at, found + 4))

@@ -45,11 +45,20 @@ type Transaction = EventBody<TransactionEnded>
 const cuts: readonly ((event: Transaction) => Transaction)[] = [
   (event) =>
     cutOf(event, 'evaluations.hits.matchedText', {
-      evaluations: event.evaluations.map((one) => ({ ...one, hits: one.hits.map((hit) => ({ ...hit, matchedText: null })) })),
+      evaluations: event.evaluations.map((one) => ({
+        ...one,
+        hits: one.hits.map((hit) => ({ ...hit, matchedText: null })),
+      })),
     }),
   (event) => cutOf(event, 'attachments', { attachments: event.attachments.slice(0, 10) }),
-  (event) => cutOf(event, 'headers', { headers: event.headers.slice(0, 20).map(({ name, value }) => ({ name, value: value.slice(0, 100) })) }),
-  (event) => cutOf(event, 'evaluations.hits', { evaluations: event.evaluations.map((one) => ({ ...one, hits: one.hits.slice(0, 1) })) }),
+  (event) =>
+    cutOf(event, 'headers', {
+      headers: event.headers.slice(0, 20).map(({ name, value }) => ({ name, value: value.slice(0, 100) })),
+    }),
+  (event) =>
+    cutOf(event, 'evaluations.hits', {
+      evaluations: event.evaluations.map((one) => ({ ...one, hits: one.hits.slice(0, 1) })),
+    }),
   (event) => cutOf(event, 'evaluations', { evaluations: event.evaluations.filter((one) => one.recipient === null) }),
   (event) =>
     cutOf(event, 'recipients.reply.text', {
@@ -58,5 +67,9 @@ const cuts: readonly ((event: Transaction) => Transaction)[] = [
 ]
 
 function cutOf(event: Transaction, field: string, change: Partial<Transaction>): Transaction {
-  return { ...event, ...change, truncated: event.truncated.includes(field) ? event.truncated : [...event.truncated, field] }
+  return {
+    ...event,
+    ...change,
+    truncated: event.truncated.includes(field) ? event.truncated : [...event.truncated, field],
+  }
 }

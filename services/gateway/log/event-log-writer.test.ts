@@ -4,7 +4,14 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { Compile } from 'typebox/compile'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { eventSchemas, maxLineBytes, type EventBody, type RuleHit, type TollgateEvent, type TransactionEnded } from '../../contracts/event.ts'
+import {
+  eventSchemas,
+  maxLineBytes,
+  type EventBody,
+  type RuleHit,
+  type TollgateEvent,
+  type TransactionEnded,
+} from '../../contracts/event.ts'
 import { nodeDisk, type Disk } from '../spool/disk.ts'
 import { openEventLog, type EventLogOptions, type EventLogWriter } from './event-log-writer.ts'
 import { Harness } from '../../../test/gateway-harness.ts'
@@ -37,7 +44,13 @@ async function segments(): Promise<{ name: string; events: TollgateEvent[] }[]> 
     names.map(async (name) => {
       const text = await readFile(path.join(folder, name), 'utf8')
       expect(text.endsWith('\n')).toBe(true)
-      return { name, events: text.trimEnd().split('\n').map((line) => JSON.parse(line) as TollgateEvent) }
+      return {
+        name,
+        events: text
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line) as TollgateEvent),
+      }
     }),
   )
 }
@@ -55,7 +68,8 @@ function failingDisk(fails: Partial<Record<'writeAt' | 'sync' | 'truncate' | 'cr
       throw failure()
     },
     sync: async (file) => (fails.sync?.() ? Promise.reject(failure()) : nodeDisk.sync(file)),
-    truncate: async (file, length) => (fails.truncate?.() ? Promise.reject(failure()) : nodeDisk.truncate(file, length)),
+    truncate: async (file, length) =>
+      fails.truncate?.() ? Promise.reject(failure()) : nodeDisk.truncate(file, length),
   }
 }
 
@@ -106,7 +120,13 @@ describe('the event log', () => {
     let lastSeq = 0
     found.forEach(({ name, events }, index) => {
       expect(name).toBe(`gw-1-1-${String(index + 1).padStart(6, '0')}.jsonl`)
-      expect(events[0]).toMatchObject({ kind: 'segment.opened', segment: index + 1, bootNumber: 1, previousSeq: lastSeq, boot: writer.boot })
+      expect(events[0]).toMatchObject({
+        kind: 'segment.opened',
+        segment: index + 1,
+        bootNumber: 1,
+        previousSeq: lastSeq,
+        boot: writer.boot,
+      })
       expect(events.filter(({ kind }) => kind === 'segment.opened')).toHaveLength(1)
       lastSeq = events.at(-1)!.seq
     })
@@ -121,7 +141,9 @@ describe('the event log', () => {
     await second.append(alive)
     const third = await open()
     await third.close('done')
-    const started = (await segments()).flatMap(({ events }) => events.filter((event) => event.kind === 'gateway.started'))
+    const started = (await segments()).flatMap(({ events }) =>
+      events.filter((event) => event.kind === 'gateway.started'),
+    )
     expect(started).toMatchObject([
       { bootNumber: 1, previousBoot: null, previousSeq: null, previousEndedCleanly: null },
       { bootNumber: 2, previousBoot: first.boot, previousSeq: 4, previousEndedCleanly: true },
@@ -153,7 +175,10 @@ describe('the event log', () => {
     it(`rejects what a failed ${step} was to keep, and takes the next events without a gap or a half line`, async () => {
       let isFailing = false
       const failures: string[] = []
-      const writer = await open({ disk: failingDisk({ [step]: () => isFailing }), onFailure: (error) => failures.push(error.message) })
+      const writer = await open({
+        disk: failingDisk({ [step]: () => isFailing }),
+        onFailure: (error) => failures.push(error.message),
+      })
       await writer.append(alive)
       isFailing = true
       await expect(writer.append(alive)).rejects.toThrow('the event log could not be written')
@@ -162,7 +187,12 @@ describe('the event log', () => {
       await writer.close('done')
       const found = await segments()
       expect(found.flatMap(({ events }) => events.map(({ seq, kind }) => `${seq} ${kind}`))).toEqual([
-        '1 segment.opened', '2 gateway.started', '3 gateway.alive', '4 segment.opened', '5 gateway.alive', '6 gateway.stopped',
+        '1 segment.opened',
+        '2 gateway.started',
+        '3 gateway.alive',
+        '4 segment.opened',
+        '5 gateway.alive',
+        '6 gateway.stopped',
       ])
       expect(found[1]!.events[0]).toMatchObject({ previousSeq: 3, segment: 2 })
       expect(failures.length).toBeGreaterThan(0)
@@ -208,27 +238,49 @@ describe('the event log', () => {
     const base = harness.log.transactions[0]!
     const recipient = base.recipients[0]!
     const hit: RuleHit = {
-      ruleId: 'r', revision: 1, branch: 'then', attribute: 'subject', matchedText: '€'.repeat(21), weight: 1, marks: [], action: 'none', shadow: false,
+      ruleId: 'r',
+      revision: 1,
+      branch: 'then',
+      attribute: 'subject',
+      matchedText: '€'.repeat(21),
+      weight: 1,
+      marks: [],
+      action: 'none',
+      shadow: false,
     }
     const evaluation = { stage: 'rcpt', weightBefore: 0, weightAfter: 1, durationUs: 1 } as const
     const check = Compile(eventSchemas['transaction.ended'])
     const writer = await open()
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 2_000 }), fc.integer({ min: 0, max: 100 }), async (recipientCount, headerCount) => {
-        const recipients = Array.from({ length: recipientCount }, (_, index) => ({ ...recipient, address: `${index}@example.com` }))
-        await writer.append({
-          ...base,
-          recipients,
-          headers: Array.from({ length: headerCount }, (_, index) => ({ name: `X-${index}`, value: 'v'.repeat(1_000) })),
-          evaluations: recipients.map((_, index) => ({ ...evaluation, recipient: index, hits: Array.from({ length: 5 }, () => hit) })),
-        })
-        const lines = (await readFile(path.join(folder, 'gw-1-1-000001.jsonl'), 'utf8')).trimEnd().split('\n')
-        const line = lines.at(-1)!
-        expect(Buffer.byteLength(line) + 1).toBeLessThanOrEqual(maxLineBytes)
-        const event = JSON.parse(line) as TransactionEnded
-        expect(event.recipients.map(({ address }) => address)).toEqual(recipients.map(({ address }) => address))
-        expect(check.Check(event)).toBe(true)
-      }),
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 2_000 }),
+        fc.integer({ min: 0, max: 100 }),
+        async (recipientCount, headerCount) => {
+          const recipients = Array.from({ length: recipientCount }, (_, index) => ({
+            ...recipient,
+            address: `${index}@example.com`,
+          }))
+          await writer.append({
+            ...base,
+            recipients,
+            headers: Array.from({ length: headerCount }, (_, index) => ({
+              name: `X-${index}`,
+              value: 'v'.repeat(1_000),
+            })),
+            evaluations: recipients.map((_, index) => ({
+              ...evaluation,
+              recipient: index,
+              hits: Array.from({ length: 5 }, () => hit),
+            })),
+          })
+          const lines = (await readFile(path.join(folder, 'gw-1-1-000001.jsonl'), 'utf8')).trimEnd().split('\n')
+          const line = lines.at(-1)!
+          expect(Buffer.byteLength(line) + 1).toBeLessThanOrEqual(maxLineBytes)
+          const event = JSON.parse(line) as TransactionEnded
+          expect(event.recipients.map(({ address }) => address)).toEqual(recipients.map(({ address }) => address))
+          expect(check.Check(event)).toBe(true)
+        },
+      ),
       { numRuns: 12 },
     )
   })

@@ -18,7 +18,13 @@ import type { Clock } from '../../kit/clock.ts'
 import { nodeDisk, type Disk, type OpenFile } from '../spool/disk.ts'
 import type { EventLog } from './event-log-contract.ts'
 import { eventLine } from './event-line.ts'
-import { findPreviousBoot, listSegments, segmentFileName, type PreviousBoot, type SegmentFile } from './segment-files.ts'
+import {
+  findPreviousBoot,
+  listSegments,
+  segmentFileName,
+  type PreviousBoot,
+  type SegmentFile,
+} from './segment-files.ts'
 
 export type EventLogOptions = {
   folder: string
@@ -39,7 +45,14 @@ export type EventLogOptions = {
 }
 
 type Entry = { body: EventBody; resolve: () => void; reject: (error: Error) => void }
-type Segment = { number: number; path: string; file: OpenFile; durableBytes: number; openedAtMs: number; isNamed: boolean }
+type Segment = {
+  number: number
+  path: string
+  file: OpenFile
+  durableBytes: number
+  openedAtMs: number
+  isNamed: boolean
+}
 
 /** Opens the log of a new boot: its first segment and `gateway.started` are durable when this resolves. */
 export async function openEventLog(options: EventLogOptions): Promise<EventLogWriter> {
@@ -170,7 +183,8 @@ export class EventLogWriter implements EventLog {
     this.lastLineAtMs = nowMs
     const { tenantId, node } = this.#options
     // The time of a message is the time of its line: then no later line is older than one before it.
-    const timed = body.kind === 'transaction.ended' ? ({ ...body, endedAt: at } satisfies EventBody<TransactionEnded>) : body
+    const timed =
+      body.kind === 'transaction.ended' ? ({ ...body, endedAt: at } satisfies EventBody<TransactionEnded>) : body
     return eventLine(timed, { tenantId, node, boot: this.boot, seq: this.#seq, at })
   }
 
@@ -210,7 +224,14 @@ export class EventLogWriter implements EventLog {
     const segmentPath = path.join(this.#options.folder, name)
     const file = await this.#disk.create(segmentPath)
     this.#nextSegment += 1
-    return { number, path: segmentPath, file, durableBytes: 0, openedAtMs: this.#options.clock.nowMs(), isNamed: false }
+    return {
+      number,
+      path: segmentPath,
+      file,
+      durableBytes: 0,
+      openedAtMs: this.#options.clock.nowMs(),
+      isNamed: false,
+    }
   }
 
   async #rotate(): Promise<void> {

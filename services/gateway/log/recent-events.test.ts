@@ -15,9 +15,17 @@ afterEach(() => rm(folder, { recursive: true }))
 
 const open = (segmentBytes?: number): Promise<EventLogWriter> => {
   const clock = { nowMs: () => nowMs, monotonicUs: () => 0 }
-  return openEventLog({ folder, tenantId: 'main', node: 'gw-1', version: '0', clock, ...(segmentBytes === undefined ? {} : { segmentBytes }) })
+  return openEventLog({
+    folder,
+    tenantId: 'main',
+    node: 'gw-1',
+    version: '0',
+    clock,
+    ...(segmentBytes === undefined ? {} : { segmentBytes }),
+  })
 }
-const recent = async (options?: { windowMs?: number; maxBytes?: number }) => readRecentEvents(await listSegments(folder, 'gw-1'), nowMs, options)
+const recent = async (options?: { windowMs?: number; maxBytes?: number }) =>
+  readRecentEvents(await listSegments(folder, 'gw-1'), nowMs, options)
 
 /** Events of one real session that delivered some messages; the last of them ends the session. */
 async function sessionOf(messageIds: readonly string[], isReadToEnd = true): Promise<EventBody[]> {
@@ -31,9 +39,16 @@ async function sessionOf(messageIds: readonly string[], isReadToEnd = true): Pro
 }
 
 const finished = (queueId: string): EventBody => ({
-  kind: 'message.finished', transactionId: queueId, queueId, deliveredCount: 1, failedCount: 0, expiredCount: 0, ageMs: 5,
+  kind: 'message.finished',
+  transactionId: queueId,
+  queueId,
+  deliveredCount: 1,
+  failedCount: 0,
+  expiredCount: 0,
+  ageMs: 5,
 })
-const ids = (events: readonly EventBody[]): string[] => events.flatMap((event) => (event.kind === 'transaction.ended' ? [event.transactionId] : []))
+const ids = (events: readonly EventBody[]): string[] =>
+  events.flatMap((event) => (event.kind === 'transaction.ended' ? [event.transactionId] : []))
 
 it('tells the spool which messages are in the log and which are done', async () => {
   const events = await sessionOf(['1@x', '2@x', '3@x'])
@@ -74,7 +89,10 @@ it('remembers what a boot that died had accepted in sessions that were open, and
   const open1 = (await sessionOf(['open@x'])).filter(({ kind }) => kind !== 'session.closed')
   const writer = await open()
   for (const event of [...read, ...open1]) await writer.append(event)
-  await appendFile(path.join(folder, 'gw-1-1-000001.jsonl'), '{"tenantId":"main","node":"gw-1","boot":"x","seq":9,"at":"x","kind":"transaction.ended","tr')
+  await appendFile(
+    path.join(folder, 'gw-1-1-000001.jsonl'),
+    '{"tenantId":"main","node":"gw-1","boot":"x","seq":9,"at":"x","kind":"transaction.ended","tr',
+  )
   const next = await open()
   const { duplicates } = await readRecentEvents(next.olderSegments, nowMs)
   expect(duplicates.size).toBe(1)

@@ -46,7 +46,11 @@ export async function readRecentEvents(
 type Chosen = { segments: { file: SegmentFile; openedAtMs: number }[]; fromMs: number }
 
 /** From the end back, until one was opened before the window; that one still reaches into it. */
-async function newestSegments(segments: readonly SegmentFile[], windowFromMs: number, maxBytes: number): Promise<Chosen> {
+async function newestSegments(
+  segments: readonly SegmentFile[],
+  windowFromMs: number,
+  maxBytes: number,
+): Promise<Chosen> {
   const chosen: Chosen['segments'] = []
   let leftBytes = maxBytes
   for (const file of [...segments].reverse()) {
@@ -127,7 +131,11 @@ class Memory {
       .filter(({ outcome }) => outcome !== 'refused' && outcome !== 'deferred')
       .map(({ normalized }) => normalized)
     const { sender, digest, messageId } = event
-    this.duplicates.add({ sender: sender ?? '', recipients, digest, messageId }, event.transactionId, Date.parse(event.endedAt))
+    this.duplicates.add(
+      { sender: sender ?? '', recipients, digest, messageId },
+      event.transactionId,
+      Date.parse(event.endedAt),
+    )
   }
 }
 
@@ -135,11 +143,19 @@ function withoutBulk(event: TransactionEnded): TransactionEnded {
   return { ...event, headers: [], evaluations: [], attachments: [], checks: [] }
 }
 
-const wanted = new Set(['transaction.ended', 'session.closed', 'message.finished', 'quarantine.deleted', 'gateway.started'])
+const wanted = new Set([
+  'transaction.ended',
+  'session.closed',
+  'message.finished',
+  'quarantine.deleted',
+  'gateway.started',
+])
 
 /** Found without parsing: the writer puts it behind the place of the line, before anything a remote can write. */
 function kindOf(line: string): string | null {
-  const kind = /^\{"tenantId":"[^"]*","node":"[^"]*","boot":"[^"]*","seq":\d+,"at":"[^"]*","kind":"([^"]+)"/.exec(line)?.[1]
+  const kind = /^\{"tenantId":"[^"]*","node":"[^"]*","boot":"[^"]*","seq":\d+,"at":"[^"]*","kind":"([^"]+)"/.exec(
+    line,
+  )?.[1]
   return kind !== undefined && wanted.has(kind) ? kind : null
 }
 

@@ -31,7 +31,8 @@ export async function listSegments(folder: string, node: string): Promise<Segmen
   const found: SegmentFile[] = []
   for (const name of await readdir(folder)) {
     const match = pattern.exec(name)
-    if (match !== null) found.push({ path: path.join(folder, name), bootNumber: Number(match[1]), segment: Number(match[2]) })
+    if (match !== null)
+      found.push({ path: path.join(folder, name), bootNumber: Number(match[1]), segment: Number(match[2]) })
   }
   return found.sort((a, b) => a.bootNumber - b.bootNumber || a.segment - b.segment)
 }

@@ -13,7 +13,9 @@ const clients: DirectoryClient[] = [
 ]
 
 function decide(address: string, mayRelay: boolean, settings = '', directory?: Directory): string {
-  const config = configOf(`recipients: {domains: [Example.com, wild.example, bücher.example]${settings === '' ? '' : `, ${settings}`}}`)
+  const config = configOf(
+    `recipients: {domains: [Example.com, wild.example, bücher.example]${settings === '' ? '' : `, ${settings}`}}`,
+  )
   const policy = policyOf(config, noRules(), directory ?? directoryOf(clients, config.recipients))
   const { outcome, reason, reply, clientId } = decideRecipient(policy, mayRelay, address)
   return `${outcome} ${reply.code} ${reason ?? '-'} ${clientId ?? '-'}`
@@ -38,7 +40,8 @@ describe('who may receive', () => {
       ['x@xn--bcher-kva.example', 'refused 550 unknown-recipient -'],
       ['x@bücher.example', 'refused 550 unknown-recipient -'],
     ]
-    for (const [address, decision] of table) expect(`${address}: ${decide(address, false)}`).toBe(`${address}: ${decision}`)
+    for (const [address, decision] of table)
+      expect(`${address}: ${decide(address, false)}`).toBe(`${address}: ${decision}`)
   })
 
   it('lets only a remote that may relay write outside, and holds it to the directory inside', () => {
@@ -47,10 +50,16 @@ describe('who may receive', () => {
   })
 
   it('never follows a route through an address, except one that the directory holds by name', () => {
-    for (const address of ['x%elsewhere.example@example.com', 'elsewhere.example!x@wild.example', '"x@elsewhere.example"@wild.example']) {
+    for (const address of [
+      'x%elsewhere.example@example.com',
+      'elsewhere.example!x@wild.example',
+      '"x@elsewhere.example"@wild.example',
+    ]) {
       expect(`${address} ${decide(address, false, 'mode: domains')}`).toContain(`${address} refused 554 relay-denied`)
     }
-    const named = directoryOf([{ id: 'odd', name: 'Odd', addresses: ['50%off@example.com'] }], { lowerCaseLocalPart: true })
+    const named = directoryOf([{ id: 'odd', name: 'Odd', addresses: ['50%off@example.com'] }], {
+      lowerCaseLocalPart: true,
+    })
     expect(decide('50%off@example.com', false, '', named)).toBe('accepted 250 - odd')
   })
 
@@ -61,9 +70,24 @@ describe('who may receive', () => {
       [current, 'domains', 'accepted 250 - acme', 'accepted 250 - -'],
       [withStatus(current, 'stale'), 'known', 'accepted 250 - acme', 'deferred 451 directory-unavailable -'],
       [withStatus(current, 'stale'), 'domains', 'accepted 250 - acme', 'accepted 250 - -'],
-      [emptyDirectory('unavailable'), 'known', 'deferred 451 directory-unavailable -', 'deferred 451 directory-unavailable -'],
-      [emptyDirectory('unavailable'), 'domains', 'deferred 451 directory-unavailable -', 'deferred 451 directory-unavailable -'],
-      [emptyDirectory('none'), 'known', 'deferred 451 directory-unavailable -', 'deferred 451 directory-unavailable -'],
+      [
+        emptyDirectory('unavailable'),
+        'known',
+        'deferred 451 directory-unavailable -',
+        'deferred 451 directory-unavailable -',
+      ],
+      [
+        emptyDirectory('unavailable'),
+        'domains',
+        'deferred 451 directory-unavailable -',
+        'deferred 451 directory-unavailable -',
+      ],
+      [
+        emptyDirectory('none'),
+        'known',
+        'deferred 451 directory-unavailable -',
+        'deferred 451 directory-unavailable -',
+      ],
       [emptyDirectory('none'), 'domains', 'accepted 250 - -', 'accepted 250 - -'],
     ]
     for (const [directory, mode, known, unknown] of table) {
@@ -76,6 +100,8 @@ describe('who may receive', () => {
   it('keeps the case of local parts where the tenant says so', () => {
     const exact = directoryOf(clients, { lowerCaseLocalPart: false })
     expect(decide('Anna@example.com', false, 'lowerCaseLocalPart: false', exact)).toBe('accepted 250 - acme')
-    expect(decide('anna@example.com', false, 'lowerCaseLocalPart: false', exact)).toBe('refused 550 unknown-recipient -')
+    expect(decide('anna@example.com', false, 'lowerCaseLocalPart: false', exact)).toBe(
+      'refused 550 unknown-recipient -',
+    )
   })
 })

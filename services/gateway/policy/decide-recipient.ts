@@ -74,7 +74,8 @@ function isAlwaysReachable(localPart: string): boolean {
 function unknownRecipient(policy: Policy): Pick<RecipientDecision, 'outcome' | 'reason' | 'reply'> {
   const { status } = policy.directory
   // A configured directory that could never be read says nothing about anyone, not even about disabled clients.
-  if (status === 'unavailable') return { outcome: 'deferred', reason: 'directory-unavailable', reply: listUnavailable }
+  if (status === 'unavailable')
+    return { outcome: 'deferred', reason: 'directory-unavailable', reply: listUnavailable }
   if (policy.mode === 'domains') return { outcome: 'accepted', reason: null, reply: recipientOk }
   if (status === 'current') return { outcome: 'refused', reason: 'unknown-recipient', reply: userUnknown }
   return { outcome: 'deferred', reason: 'directory-unavailable', reply: listUnavailable }

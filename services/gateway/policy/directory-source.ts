@@ -62,7 +62,10 @@ export class DirectorySource {
       if (next.hash === before.hash && before.status === 'current') return false
       this.current = next
       await this.#keep(reading.clients)
-      this.#options.log.info({ addresses: next.addressCount, clients: next.clientCount, version: next.version }, 'The directory is in force')
+      this.#options.log.info(
+        { addresses: next.addressCount, clients: next.clientCount, version: next.version },
+        'The directory is in force',
+      )
       return true
     } catch (error) {
       this.#stamp = ''
@@ -81,7 +84,9 @@ export class DirectorySource {
   #keepOld(complaint: string): boolean {
     const { log } = this.#options
     const isServing = this.current.hash !== null
-    const consequence = isServing ? 'the last good one stays in force, unknown recipients are deferred' : 'all recipients are deferred'
+    const consequence = isServing
+      ? 'the last good one stays in force, unknown recipients are deferred'
+      : 'all recipients are deferred'
     if (complaint !== this.#complaint) log.error(`${complaint}: ${consequence}`)
     this.#complaint = complaint
     if (!isServing || this.current.status === 'stale') return false

@@ -14,7 +14,9 @@ export async function loadRules(file: string): Promise<CompiledRuleset> {
   try {
     text = await readFile(file, 'utf8')
   } catch (error) {
-    throw new Error(`the rule set ${file} cannot be read: check the setting "rules" and the rights of the file`, { cause: error })
+    throw new Error(`the rule set ${file} cannot be read: check the setting "rules" and the rights of the file`, {
+      cause: error,
+    })
   }
   const parsed = parseRuleset(text, file)
   if ('faults' in parsed) throw new Error(`the rule set has faults: ${parsed.faults.map(faultText).join('; ')}`)

@@ -30,7 +30,8 @@ afterEach(async () => {
 
 const clientsOf = (count: number, from = 0) =>
   `clients:\n  - id: acme\n    name: Acme\n    addresses:\n${Array.from({ length: count }, (_, index) => `      - u${from + index}@example.com\n`).join('')}`
-const ruleset = (text: string) => `markAt: null\nrejectAt: null\nlists: {}\nrules:\n  - {id: r, revision: 1, name: r, stage: mail, mode: active, when: {attribute: sender, matches: ${text}}, then: {reject: {text: no}}}\n`
+const ruleset = (text: string) =>
+  `markAt: null\nrejectAt: null\nlists: {}\nrules:\n  - {id: r, revision: 1, name: r, stage: mail, mode: active, when: {attribute: sender, matches: ${text}}, then: {reject: {text: no}}}\n`
 
 async function open(settings: Partial<Config> = {}): Promise<PolicySource> {
   const stream = new Writable({ write: (chunk, _encoding, done) => void ((complaints += String(chunk)), done()) })
@@ -46,14 +47,17 @@ async function open(settings: Partial<Config> = {}): Promise<PolicySource> {
   return source
 }
 const answer = (source: PolicySource, address: string) => decideRecipient(source.current, false, address).reply.code
-const loaded = (part: string) => events.events.filter((event) => event.kind === 'policy.loaded' && event.part === part)
+const loaded = (part: string) =>
+  events.events.filter((event) => event.kind === 'policy.loaded' && event.part === part)
 
 describe('the directory in force', () => {
   it('is replaced as a whole when its file changes, and both contents are named in the log', async () => {
     await writeFile(directory, clientsOf(3))
     const source = await open()
     const before = source.current
-    expect(loaded('directory')).toMatchObject([{ content: { status: 'current', addressCount: 3, clientCount: 1, version: before.directory.version } }])
+    expect(loaded('directory')).toMatchObject([
+      { content: { status: 'current', addressCount: 3, clientCount: 1, version: before.directory.version } },
+    ])
     await writeFile(directory, clientsOf(3, 2))
     await source.reload()
     expect([answer(source, 'u0@example.com'), answer(source, 'u4@example.com')]).toEqual([550, 250])
@@ -72,7 +76,9 @@ describe('the directory in force', () => {
       await writeFile(directory, smaller)
       await source.reload(true)
       expect([answer(source, 'u39@example.com'), answer(source, 'u99@example.com')]).toEqual([250, 451])
-      expect(complaints).toMatch(/now holds \d+ addresses instead of 40; if that is meant, remove .*directory\.json and start again/)
+      expect(complaints).toMatch(
+        /now holds \d+ addresses instead of 40; if that is meant, remove .*directory\.json and start again/,
+      )
     }
     await writeFile(directory, clientsOf(20))
     await source.reload(true)
@@ -115,9 +121,14 @@ describe('the directory in force', () => {
   })
 
   it('names addresses and ids that are there twice', async () => {
-    await writeFile(directory, 'clients:\n  - {id: a, name: A, addresses: [x@example.com]}\n  - {id: b, name: B, addresses: [X@example.com]}\n  - {id: a, name: C, addresses: []}\n')
+    await writeFile(
+      directory,
+      'clients:\n  - {id: a, name: A, addresses: [x@example.com]}\n  - {id: b, name: B, addresses: [X@example.com]}\n  - {id: a, name: C, addresses: []}\n',
+    )
     await open()
-    expect(complaints).toMatch(/directory\.yaml:3: clients\[1\]\.addresses\[0\]: \\"X@example\.com\\" also belongs to client \\"a\\"/)
+    expect(complaints).toMatch(
+      /directory\.yaml:3: clients\[1\]\.addresses\[0\]: \\"X@example\.com\\" also belongs to client \\"a\\"/,
+    )
     expect(complaints).toMatch(/directory\.yaml:4: clients\[2\]\.id: /)
   })
 
@@ -133,7 +144,12 @@ describe('the directory in force', () => {
     await writeFile(directory, clientsOf(3))
     const { version } = (await open()).current.directory
     directory = path.join(folder, 'directory.json')
-    await writeFile(directory, JSON.stringify({ clients: [{ id: 'acme', name: 'Acme', addresses: ['u2@example.com', 'u1@example.com', 'u0@example.com'] }] }))
+    await writeFile(
+      directory,
+      JSON.stringify({
+        clients: [{ id: 'acme', name: 'Acme', addresses: ['u2@example.com', 'u1@example.com', 'u0@example.com'] }],
+      }),
+    )
     expect((await open()).current.directory).toMatchObject({ version, status: 'current' })
   })
 })
@@ -145,7 +161,9 @@ describe('the rule set in force', () => {
     await writeFile(`${rules}.new`, ruleset('two'))
     await rename(`${rules}.new`, rules)
     await source.reload()
-    expect(loaded('ruleset').map((event) => event.kind === 'policy.loaded' && event.hash)).toContain(source.current.rules.hash)
+    expect(loaded('ruleset').map((event) => event.kind === 'policy.loaded' && event.hash)).toContain(
+      source.current.rules.hash,
+    )
     expect(source.current.rules.ruleset.rules[0]).toMatchObject({ when: { matches: 'two' } })
   })
 

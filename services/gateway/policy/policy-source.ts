@@ -126,7 +126,12 @@ function settingsLoaded(policy: Policy, { networks }: Config): EventBody<PolicyL
     disabled: policy.disabled,
     networks,
   }
-  return { kind: 'policy.loaded', part: 'policy', hash: createHash('sha256').update(canonicalJson(content)).digest('hex'), content }
+  return {
+    kind: 'policy.loaded',
+    part: 'policy',
+    hash: createHash('sha256').update(canonicalJson(content)).digest('hex'),
+    content,
+  }
 }
 
 function rulesetLoaded(rules: CompiledRuleset): EventBody<PolicyLoaded> {

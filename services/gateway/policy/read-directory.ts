@@ -15,10 +15,15 @@ const shownFaults = 20
 
 export function readDirectoryText(text: string, file: string): DirectoryReading {
   const fast = file.endsWith('.json') ? fromJson(text) : null
-  const reading = fast === null ? readYaml(DirectoryFile, text, file) : { value: fast, faults: [] as Fault[], placeOf: null }
+  const reading =
+    fast === null ? readYaml(DirectoryFile, text, file) : { value: fast, faults: [] as Fault[], placeOf: null }
   const faults = reading.faults.map(faultText)
   if (reading.value?.clients !== undefined && faults.length === 0) {
-    faults.push(...conflicts(reading.value.clients).map(({ field, text: message }) => `${placeText(reading, field, file)}${message}`))
+    faults.push(
+      ...conflicts(reading.value.clients).map(
+        ({ field, text: message }) => `${placeText(reading, field, file)}${message}`,
+      ),
+    )
   }
   if (faults.length === 0) return { clients: reading.value.clients }
   const more = faults.length - shownFaults
@@ -60,11 +65,16 @@ function isClient(value: unknown): value is DirectoryClient {
   const { id, name, parent, state, addresses } = value as Record<string, unknown>
   return (
     Object.keys(value).every((key) => clientKeys.has(key)) &&
-    typeof id === 'string' && idPattern.test(id) &&
-    typeof name === 'string' && name.length > 0 && name.length <= 200 &&
+    typeof id === 'string' &&
+    idPattern.test(id) &&
+    typeof name === 'string' &&
+    name.length > 0 &&
+    name.length <= 200 &&
     (parent === undefined || typeof parent === 'string') &&
-    (state === undefined || ['active', 'blocked', 'balance-exhausted', 'quota', 'expired', 'not-started'].includes(state as string)) &&
-    Array.isArray(addresses) && addresses.every((address) => typeof address === 'string' && addressPattern.test(address))
+    (state === undefined ||
+      ['active', 'blocked', 'balance-exhausted', 'quota', 'expired', 'not-started'].includes(state as string)) &&
+    Array.isArray(addresses) &&
+    addresses.every((address) => typeof address === 'string' && addressPattern.test(address))
   )
 }
 
@@ -75,13 +85,20 @@ function conflicts(clients: readonly DirectoryClient[]): { field: string; text: 
   const holders = new Map<string, string>()
   clients.forEach((client, index) => {
     const earlier = ids.get(client.id)
-    if (earlier !== undefined) found.push({ field: `clients[${index}].id`, text: `"${client.id}" is also the id of clients[${earlier}]. Give every client an id of its own.` })
+    if (earlier !== undefined)
+      found.push({
+        field: `clients[${index}].id`,
+        text: `"${client.id}" is also the id of clients[${earlier}]. Give every client an id of its own.`,
+      })
     ids.set(client.id, index)
     client.addresses.forEach((address, position) => {
       const key = address.toLowerCase()
       const holder = holders.get(key)
       if (holder !== undefined && holder !== client.id) {
-        found.push({ field: `clients[${index}].addresses[${position}]`, text: `"${address}" also belongs to client "${holder}". Leave it with one of the two.` })
+        found.push({
+          field: `clients[${index}].addresses[${position}]`,
+          text: `"${address}" also belongs to client "${holder}". Leave it with one of the two.`,
+        })
       }
       holders.set(key, client.id)
     })

@@ -6,24 +6,22 @@
  * Leaves  syntax to verbs/, who may what to policy/, the end of data to finish-message.ts, octets and closing to
  *         session.ts.
  */
-import type { LoggedRecipient } from '../../contracts/event.ts'
 import type { Reason, Stage } from '../../contracts/vocabulary.ts'
 import type { Verdict } from '../../rules/evaluate-stage.ts'
 import { MessageReceiver } from '../data/message-receiver.ts'
 import * as limit from '../limits.ts'
-import { decideRecipient } from '../policy/decide-recipient.ts'
 import { extensions, helo } from '../verbs/helo.ts'
 import { mailFrom } from '../verbs/mail-from.ts'
 import { expn, help, noop, quit, rset, unknownVerb, vrfy } from '../verbs/plain-verbs.ts'
-import { rcptTo, recipientOctets } from '../verbs/rcpt-to.ts'
+import { rcptTo } from '../verbs/rcpt-to.ts'
 import { startData } from '../verbs/start-data.ts'
 import type { MessageIdentity } from './duplicate-index.ts'
-import { envelopeRecipient } from './envelope.ts'
 import { finishMessage, takeMessageFacts } from './finish-message.ts'
+import { nameRecipient } from './name-recipient.ts'
 import { isRefusal, multilineReply, replyLine, type Reply } from './reply.ts'
 import type { SessionDeps } from './session.ts'
 import type { ClosedBy, SessionRecord } from './session-record.ts'
-import { addTiming, runStage } from './stage-rules.ts'
+import { runStage } from './stage-rules.ts'
 import { endingOf, endingOfVerdict, endingWithoutMessage, transactionEnded, type Ending } from './ending.ts'
 import { SessionStart } from './session-start.ts'
 import { acceptedRecipients, type SessionFacts, type Transaction } from './transaction.ts'
@@ -117,7 +115,11 @@ export class Dialog {
   takeData(chunk: Buffer): { consumedBytes: number; wait: Promise<void> | null } {
     const receiver = this.#receiver!
     const { consumedBytes, isEnd, wait } = receiver.receive(chunk)
-    if (isEnd) return { consumedBytes, wait: wait === null ? this.#finishMessage(receiver) : wait.then(() => this.#finishMessage(receiver)) }
+    if (isEnd)
+      return {
+        consumedBytes,
+        wait: wait === null ? this.#finishMessage(receiver) : wait.then(() => this.#finishMessage(receiver)),
+      }
     if (this.#isHeaderDecidedNow(receiver)) this.#decideHeader(receiver)
     return { consumedBytes, wait }
   }
@@ -127,7 +129,12 @@ export class Dialog {
     const transaction = this.transaction
     if (transaction === null) return
     if (this.#receiver === null) {
-      this.#end(endingWithoutMessage(transaction, endingOf({ outcome: 'aborted', stage: stageOf(transaction), reason, reply: answer })))
+      this.#end(
+        endingWithoutMessage(
+          transaction,
+          endingOf({ outcome: 'aborted', stage: stageOf(transaction), reason, reply: answer }),
+        ),
+      )
       return
     }
     takeMessageFacts(transaction, this.#receiver)
@@ -147,7 +154,8 @@ export class Dialog {
 
   #countError(): void {
     this.#record.errorCount += 1
-    if (this.#record.errorCount >= this.#deps.limits.errorsPerSession) this.#close('too-many-errors', limit.tooManyErrors())
+    if (this.#record.errorCount >= this.#deps.limits.errorsPerSession)
+      this.#close('too-many-errors', limit.tooManyErrors())
   }
 
   #close(reason: Reason, answer: Reply): void {
@@ -202,52 +210,26 @@ export class Dialog {
     this.#record.transactionCount += 1
     this.transaction = Object.assign(transaction, outcome.mail, { commandBytes: lineBytes })
     let answer = outcome.reply
-    if (outcome.isTooLarge) this.#end(endingOf({ outcome: 'refused', stage: 'mail', reason: 'size-limit', reply: answer }))
-    else {
-      const verdict = this.#start.lateVerdict ?? refusingVerdict(runStage(transaction, 'mail', null, clock).verdict)
-      if (verdict !== null) {
-        answer = verdict.reply!
-        this.#end(endingOfVerdict(verdict, 'mail'))
-      }
-    }
+    const verdict = outcome.isTooLarge
+      ? null
+      : (this.#start.lateVerdict ?? refusingVerdict(runStage(transaction, 'mail', null, clock).verdict))
     transaction.timings.mailUs = clock.monotonicUs() - startedUs
+    if (outcome.isTooLarge)
+      this.#end(endingOf({ outcome: 'refused', stage: 'mail', reason: 'size-limit', reply: answer }))
+    else if (verdict !== null) {
+      answer = verdict.reply!
+      this.#end(endingOfVerdict(verdict, 'mail'))
+    }
     return answer
   }
 
   #rcpt(argument: string): Reply {
-    const { clock, limits } = this.#deps
-    const startedUs = clock.monotonicUs()
-    const transaction = this.transaction
-    const outcome = rcptTo(transaction, argument, limits)
-    if ('reply' in outcome || transaction === null) return 'reply' in outcome ? outcome.reply : unknownVerb()
-    const decision = decideRecipient(transaction.policy, this.facts.mayRelay, outcome.address)
-    const recipient: LoggedRecipient = { address: outcome.address, ...decision }
-    if (decision.outcome === 'accepted') this.#runRecipientRules(transaction, recipient)
-    transaction.recipients.push(recipient)
-    transaction.recipientOctets += recipientOctets(outcome.address)
-    addTiming(transaction.timings, 'rcptUs', clock.monotonicUs() - startedUs)
-    if (recipient.reason === 'unknown-recipient' || recipient.reason === 'relay-denied') {
-      this.#record.badRecipientCount += 1
-    }
+    const outcome = rcptTo(this.transaction, argument, this.#deps.limits)
+    if ('reply' in outcome) return outcome.reply
+    const recipient = nameRecipient(this.transaction!, outcome.address, this.#deps.clock)
+    const isBad = recipient.reason === 'unknown-recipient' || recipient.reason === 'relay-denied'
+    if (isBad) this.#record.badRecipientCount += 1
     return recipient.reply
-  }
-
-  #runRecipientRules(transaction: Transaction, recipient: LoggedRecipient): void {
-    const { verdict, redirectTo, copyTo } = runStage(transaction, 'rcpt', recipient.normalized, this.#deps.clock)
-    if (verdict !== null && verdict.action !== 'accept') {
-      recipient.reason = verdict.reason
-      recipient.outcome = recipientOutcomeOf[verdict.action]
-    }
-    if (verdict?.reply != null) {
-      recipient.reply = verdict.reply
-      return
-    }
-    const action = verdict?.action
-    transaction.deliveries.push({
-      recipient: envelopeRecipient(transaction, redirectTo ?? recipient.address),
-      copies: copyTo.map((address) => envelopeRecipient(transaction, address)),
-      disposition: action === 'discard' || action === 'quarantine' ? action : 'deliver',
-    })
   }
 
   #data(argument: string): Reply {
@@ -265,8 +247,8 @@ export class Dialog {
   }
 
   #isHeaderDecidedNow(receiver: MessageReceiver): boolean {
-    const { policy, timings } = this.transaction!
-    return policy.rules.ruleset.decideHeaderRulesAt === 'header' && receiver.isHeaderComplete && timings.headerUs === null
+    const { policy, isHeaderJudged } = this.transaction!
+    return policy.rules.ruleset.decideHeaderRulesAt === 'header' && receiver.isHeaderComplete && !isHeaderJudged
   }
 
   /** A refusal before the end of data: the connection cannot go on behind it. */
@@ -284,13 +266,21 @@ export class Dialog {
 
   async #finishMessage(receiver: MessageReceiver): Promise<void> {
     const transaction = this.transaction!
-    const { ending, accepted, isLogged } = await finishMessage(this.#deps, transaction, receiver, () => this.isRemoteGone)
+    const { ending, accepted, isLogged } = await finishMessage(
+      this.#deps,
+      transaction,
+      receiver,
+      () => this.isRemoteGone,
+    )
     this.#receiver = null
     this.transaction = null
     if (!isLogged) this.#log(transaction, ending)
     if (ending.reply === null) return
     this.#record.countVerb('MESSAGE', isRefusal(ending.reply))
-    this.#say(replyLine(ending.reply), accepted === null ? undefined : { transactionId: transaction.id, identity: accepted })
+    this.#say(
+      replyLine(ending.reply),
+      accepted === null ? undefined : { transactionId: transaction.id, identity: accepted },
+    )
   }
 
   #rset(argument: string): void {
@@ -323,8 +313,6 @@ export class Dialog {
 
 /** Replies to what no working client sends; those of policy and rules are none of its mistakes. */
 const mistakes = new Set([500, 501, 502, 503, 504, 553, 555])
-
-const recipientOutcomeOf = { reject: 'refused', defer: 'deferred', discard: 'discarded', quarantine: 'quarantined' } as const
 
 function refusingVerdict(verdict: Verdict | null): Verdict | null {
   return verdict !== null && verdict.reply !== null ? verdict : null

@@ -17,7 +17,15 @@ export type Ending = {
 
 /** Of the stage `complete` unless it says so. */
 export function endingOf(known: Partial<Ending> & Pick<Ending, 'outcome'>): Ending {
-  return { stage: 'complete', reason: null, decidingRuleId: null, reply: null, queueId: null, duplicateOf: null, ...known }
+  return {
+    stage: 'complete',
+    reason: null,
+    decidingRuleId: null,
+    reply: null,
+    queueId: null,
+    duplicateOf: null,
+    ...known,
+  }
 }
 
 export function endingOfVerdict(verdict: Verdict, stage: Stage): Ending {
@@ -43,11 +51,18 @@ export function endingWithoutMessage(transaction: Transaction, otherwise: Ending
 
 function ruleThatEnded(transaction: Transaction, index: number): string | null {
   const evaluation = transaction.evaluations.find(({ stage, recipient }) => stage === 'rcpt' && recipient === index)
-  return evaluation?.hits.findLast(({ action, shadow }) => !shadow && (action === 'reject' || action === 'defer'))?.ruleId ?? null
+  return (
+    evaluation?.hits.findLast(({ action, shadow }) => !shadow && (action === 'reject' || action === 'defer'))
+      ?.ruleId ?? null
+  )
 }
 
 /** `nowMs` becomes `endedAt`; the event log puts the time of the line there. */
-export function transactionEnded(transaction: Transaction, ending: Ending, nowMs: number): EventBody<TransactionEnded> {
+export function transactionEnded(
+  transaction: Transaction,
+  ending: Ending,
+  nowMs: number,
+): EventBody<TransactionEnded> {
   const { facts, message, progress } = transaction
   return {
     kind: 'transaction.ended',

@@ -9,7 +9,12 @@ import type { Transaction } from './transaction.ts'
 export type Disposition = 'deliver' | 'discard' | 'quarantine'
 
 /** `null` where nothing of it is kept: everything was discarded. */
-export function envelopeOf(transaction: Transaction, disposition: Disposition, hostname: string, nowMs: number): Envelope | null {
+export function envelopeOf(
+  transaction: Transaction,
+  disposition: Disposition,
+  hostname: string,
+  nowMs: number,
+): Envelope | null {
   const { progress } = transaction
   const delivered = new Map<string, EnvelopeRecipient>()
   const quarantined = new Map<string, EnvelopeRecipient>()

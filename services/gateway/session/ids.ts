@@ -7,7 +7,10 @@ export type Ids = { session(): string; transaction(nowMs: number): string }
 const poolBytes = 8_192
 
 /** `random` for a history that must come out the same twice. */
-export function createIds(random: (byteLength: number) => Uint8Array = randomBytes, session: () => string = randomUUID): Ids {
+export function createIds(
+  random: (byteLength: number) => Uint8Array = randomBytes,
+  session: () => string = randomUUID,
+): Ids {
   let pool = random(poolBytes)
   let at = 0
   let lastMs = -1

@@ -7,7 +7,12 @@ export function receivedHeader(transaction: Transaction, hostname: string, nowMs
   const accepted = acceptedRecipients(transaction)
   // With several recipients the line would tell each of the others.
   const forWhom = accepted.length === 1 ? `\r\n\tfor <${accepted[0]!.address}>` : ''
-  const ip = facts.remote.ip === null ? 'unknown' : facts.remote.ip.includes(':') ? `[IPv6:${facts.remote.ip}]` : `[${facts.remote.ip}]`
+  const ip =
+    facts.remote.ip === null
+      ? 'unknown'
+      : facts.remote.ip.includes(':')
+        ? `[IPv6:${facts.remote.ip}]`
+        : `[${facts.remote.ip}]`
   const name = facts.remote.reverseName === null ? ip : `${facts.remote.reverseName} ${ip}`
   return (
     `Received: from ${facts.helo ?? 'unknown'} (${name})\r\n` +

@@ -43,7 +43,8 @@ export class SessionStart {
   /** A new transaction that begins with what connect and helo rules found. */
   transaction(facts: SessionFacts): Transaction {
     this.lateVerdict = null
-    if (this.isGreeted && this.#isOutdated(this.#afterHelo)) this.lateVerdict = this.connect(facts) ?? this.helo(facts)
+    if (this.isGreeted && this.#isOutdated(this.#afterHelo))
+      this.lateVerdict = this.connect(facts) ?? this.helo(facts)
     const base = this.#afterHelo ?? this.#afterConnect
     return base === null ? this.#blank(facts) : this.#copy(base, facts)
   }
@@ -71,6 +72,7 @@ export class SessionStart {
       evaluations: [],
       checks: [],
       progress: initialProgress(),
+      isHeaderJudged: false,
       timings: noTimings(),
       message: noMessage(),
     }
@@ -78,6 +80,12 @@ export class SessionStart {
 
   #copy(base: Transaction, facts: SessionFacts): Transaction {
     const { evaluations, progress, timings, checks } = base
-    return { ...this.#blank(facts), evaluations: [...evaluations], progress, timings: { ...timings }, checks: [...checks] }
+    return {
+      ...this.#blank(facts),
+      evaluations: [...evaluations],
+      progress,
+      timings: { ...timings },
+      checks: [...checks],
+    }
   }
 }

@@ -20,13 +20,19 @@ const timingOf = {
 } as const satisfies Record<Stage, keyof Timings>
 
 /** `recipient` is the normalised address that is asked for at `rcpt`, before it joins the transaction; else `null`. */
-export function runStage(transaction: Transaction, stage: Stage, recipient: string | null, clock: Clock): StageResult {
+export function runStage(
+  transaction: Transaction,
+  stage: Stage,
+  recipient: string | null,
+  clock: Clock,
+): StageResult {
   const startedUs = clock.monotonicUs()
   const index = recipient === null ? null : transaction.recipients.length
   const attributes = attributesAt(transaction, stage, recipient)
   const result = evaluateStage(transaction.policy.rules, stage, attributes, transaction.progress, index)
   const durationUs = clock.monotonicUs() - startedUs
   transaction.progress = result.progress
+  if (stage === 'header') transaction.isHeaderJudged = true
   if (result.evaluation.hits.length > 0) transaction.evaluations.push({ ...result.evaluation, durationUs })
   addTiming(transaction.timings, timingOf[stage], durationUs)
   return result
@@ -57,7 +63,8 @@ function attributesAt(transaction: Transaction, stage: Stage, recipient: string 
     sender: isMailKnown ? transaction.sender : null,
     declaredSizeBytes: isMailKnown ? transaction.declaredSizeBytes : null,
     recipients: recipient === null ? taken : [recipient],
-    recipientCount: recipient === null ? (isAfterRcpt ? transaction.recipients.length : 0) : transaction.recipients.length + 1,
+    recipientCount:
+      recipient === null ? (isAfterRcpt ? transaction.recipients.length : 0) : transaction.recipients.length + 1,
     refusedRecipientCount: recipient === null && !isAfterRcpt ? 0 : refusedCount,
     headers: isHeaderKnown ? message.headers : [],
     subject: isHeaderKnown ? message.subject : null,

@@ -45,6 +45,8 @@ export type Transaction = {
   evaluations: Evaluation[]
   checks: CheckResult[]
   progress: Progress
+  /** The rules of `header` have run. */
+  isHeaderJudged: boolean
   timings: Timings
   message: MessageFacts
 }
@@ -68,7 +70,15 @@ export type MessageFacts = {
 }
 
 export function noTimings(): Timings {
-  return { connectUs: null, heloUs: null, mailUs: null, rcptUs: null, headerUs: null, completeUs: null, spoolUs: null }
+  return {
+    connectUs: null,
+    heloUs: null,
+    mailUs: null,
+    rcptUs: null,
+    headerUs: null,
+    completeUs: null,
+    spoolUs: null,
+  }
 }
 
 export function noMessage(): MessageFacts {

@@ -1,4 +1,4 @@
-/** The verbs that change nothing but the session's own state: RSET, NOOP, VRFY, EXPN, HELP, QUIT (RFC 5321 §4.1.1.5-10). */
+/** The verbs that change nothing but the session's own state (RFC 5321 §4.1.1.5-10). */
 import { reply, type Reply } from '../session/reply.ts'
 
 export function rset(argument: string): Reply {

@@ -1,0 +1,45 @@
+/**
+ * One recipient joins the open transaction: what policy decides of it, then what rules say (DESIGN §4).
+ *
+ * Why  rules run only for a recipient that policy accepts, and what they do to it concerns it alone.
+ */
+import type { LoggedRecipient } from '../../contracts/event.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { decideRecipient } from '../policy/decide-recipient.ts'
+import { recipientOctets } from '../verbs/rcpt-to.ts'
+import { envelopeRecipient } from './envelope.ts'
+import { runStage } from './stage-rules.ts'
+import type { Transaction } from './transaction.ts'
+
+/** `address` as RCPT gave it, well-formed. */
+export function nameRecipient(transaction: Transaction, address: string, clock: Clock): LoggedRecipient {
+  const startedUs = clock.monotonicUs()
+  const earlierUs = transaction.timings.rcptUs ?? 0
+  const decision = decideRecipient(transaction.policy, transaction.facts.mayRelay, address)
+  const recipient: LoggedRecipient = { address, ...decision }
+  if (decision.outcome === 'accepted') runRecipientRules(transaction, recipient, clock)
+  transaction.recipients.push(recipient)
+  transaction.recipientOctets += recipientOctets(address)
+  transaction.timings.rcptUs = earlierUs + clock.monotonicUs() - startedUs
+  return recipient
+}
+
+function runRecipientRules(transaction: Transaction, recipient: LoggedRecipient, clock: Clock): void {
+  const { verdict, redirectTo, copyTo } = runStage(transaction, 'rcpt', recipient.normalized, clock)
+  const action = verdict?.action ?? 'accept'
+  if (action !== 'accept') {
+    recipient.reason = 'rule'
+    recipient.outcome = outcomeOf[action]
+  }
+  if (verdict !== null && verdict.reply !== null) {
+    recipient.reply = verdict.reply
+    return
+  }
+  transaction.deliveries.push({
+    recipient: envelopeRecipient(transaction, redirectTo ?? recipient.address),
+    copies: copyTo.map((copy) => envelopeRecipient(transaction, copy)),
+    disposition: action === 'discard' || action === 'quarantine' ? action : 'deliver',
+  })
+}
+
+const outcomeOf = { reject: 'refused', defer: 'deferred', discard: 'discarded', quarantine: 'quarantined' } as const
