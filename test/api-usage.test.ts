@@ -193,7 +193,11 @@ describe('the overview', () => {
       const list = (await admin.get(`/messages?limit=500&q=${encodeURIComponent(entry.query)}`)).json()
       expect(String(list.rows.length), entry.query).toBe(entry.count)
     }
-    expect(overview.topClients.map((entry) => entry.label).sort()).toEqual(['acme', 'globex', 'house'])
+    expect(overview.topClients.map((entry) => entry.label).sort()).toEqual([
+      '=HYPERLINK("http://x","Acme, ""the"" best")',
+      'Globex',
+      'house',
+    ])
     const inBuckets = overview.buckets
       .flatMap((bucket) => Object.values(bucket.outcomes))
       .reduce((sum, count) => sum + count, 0)

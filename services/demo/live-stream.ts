@@ -1,5 +1,5 @@
 /**
- * The demo's live mail: remotes that connect to the real gateway, a few messages a second.
+ * The demo's live mail: remotes that connect to the real gateway.
  *
  * Limits  at most `sessionsAtOnce`; a remote tries again three times, and then gives up.
  * Why     every kind of remote binds the loopback address of its network: the gateway tells them apart as it does
@@ -16,12 +16,14 @@ export type LiveStreamOptions = {
   planner: MailPlanner
   /** Where the gateway listens now; `null` while it does not. */
   gateway(): SocketAddress | null
-  sessionsPerSecond: number
+  /** Lively at first, so that whoever starts the demo sees mail flow; then about as much as its history has. */
+  sessionsPerSecond: { opening: number; settled: number; openingMs: number }
   log: Logger
   signal: AbortSignal
 }
 
 const sessionsAtOnce = 20
+const longestPauseMs = 60_000
 const retryAfterMs = [4_000, 15_000, 60_000]
 
 export async function runLiveStream(options: LiveStreamOptions): Promise<void> {
@@ -31,12 +33,15 @@ export async function runLiveStream(options: LiveStreamOptions): Promise<void> {
     const session = play(plan, attempt, options, start).finally(() => open.delete(session))
     open.add(session)
   }
+  const { opening, settled, openingMs } = options.sessionsPerSecond
+  const openedAtMs = Date.now()
   while (!signal.aborted) {
     const plan = planner.plan(Date.now())
     if (open.size < sessionsAtOnce && options.gateway() !== null) start(plan, 0)
     // Arrivals are independent of one another.
-    const pauseMs = (-Math.log(1 - planner.random.fraction()) * 1_000) / options.sessionsPerSecond
-    await sleep(Math.min(pauseMs, 5_000), undefined, { signal }).catch(() => {})
+    const perSecond = Date.now() - openedAtMs < openingMs ? opening : settled
+    const pauseMs = (-Math.log(1 - planner.random.fraction()) * 1_000) / perSecond
+    await sleep(Math.min(pauseMs, longestPauseMs), undefined, { signal }).catch(() => {})
   }
   await Promise.allSettled(open)
 }

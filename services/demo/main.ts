@@ -26,7 +26,7 @@ export type RunningDemo = { details: { sinkPort: number }; stop(): Promise<void>
 
 const seed = 'tollgate'
 const historySessions = 23_000
-const sessionsPerSecond = 1.5
+const sessionsPerSecond = { opening: 1.5, settled: 0.08, openingMs: 45_000 }
 
 export async function startDemo({ config, log, sinkPort }: DemoOptions): Promise<RunningDemo> {
   const sink = await startSink({ port: sinkPort, log })

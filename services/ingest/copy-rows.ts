@@ -7,7 +7,7 @@
  * Why     encoded while the batch before is loaded, so the batch id is not known yet and is patched in at the end.
  *         The tables are in the order in which ensure_partitions locks them: two loaders cannot deadlock.
  */
-import { domainOf } from '../contracts/address.ts'
+import { domainOf, normalizedDomain } from '../contracts/address.ts'
 import { timeMsOfTransactionId } from '../contracts/transaction-id.ts'
 import type { DeliveryAttempted, MessageFinished, SessionClosed, TransactionEnded } from '../contracts/event.ts'
 import { CopyBuffer, RowFault } from './copy-buffer.ts'
@@ -112,7 +112,7 @@ export class CopyRows {
     table.text(event.helo)
     table.text(event.authUser)
     table.text(indexed(event.sender))
-    table.text(event.sender === null ? null : indexed(domainOf(event.sender).toLowerCase()))
+    table.text(event.sender === null ? null : indexed(normalizedDomain(domainOf(event.sender))))
     table.text(event.subject)
     table.text(indexed(event.messageId))
     table.text(event.outcome)

@@ -28,7 +28,8 @@ type Figures = Pick<
   | 'topRecipients'
   | 'topClients'
 >
-type TopRow = { label: string; count: bigint; bytes: bigint | null }
+/** `id` is what the query names; where nothing else is said, the label too. */
+type TopRow = { id: string; label?: string; count: bigint; bytes: bigint | null }
 
 export async function overviewFigures(database: Database, tenantId: string, range: Range): Promise<Figures> {
   const bucketMs = bucketWidthMs(range.uptoMs - range.fromMs)
@@ -97,7 +98,7 @@ async function refusals(
 
 function topRules(tenantId: string, range: Range): RawBuilder<TopRow> {
   return sql<TopRow>`
-    select h.rule_id as label, count(distinct h.transaction_id) as count, null::bigint as bytes
+    select h.rule_id as id, count(distinct h.transaction_id) as count, null::bigint as bytes
     from rule_hit h join mail_transaction t using (tenant_id, transaction_id, id_time)
     where ${rangeTest(tenantId, range)} and h.id_time >= ${new Date(range.fromMs - longestTransactionMs)}
     group by 1 order by 2 desc, 1 limit ${topEntries}`
@@ -105,14 +106,14 @@ function topRules(tenantId: string, range: Range): RawBuilder<TopRow> {
 
 function topSenders(within: RawBuilder<boolean>): RawBuilder<TopRow> {
   return sql<TopRow>`
-    select lower(t.sender) as label, count(*) as count, sum(t.message_bytes)::bigint as bytes
+    select lower(t.sender) as id, count(*) as count, sum(t.message_bytes)::bigint as bytes
     from mail_transaction t where ${within} and t.sender is not null
     group by 1 order by 2 desc, 1 limit ${topEntries}`
 }
 
 function topRecipients(tenantId: string, range: Range): RawBuilder<TopRow> {
   return sql<TopRow>`
-    select r.address as label, count(distinct r.transaction_id) as count, null::bigint as bytes
+    select r.address as id, count(distinct r.transaction_id) as count, null::bigint as bytes
     from transaction_recipient r join mail_transaction t using (tenant_id, transaction_id, id_time)
     where ${rangeTest(tenantId, range)} and r.id_time >= ${new Date(range.fromMs - longestTransactionMs)}
     group by 1 order by 2 desc, 1 limit ${topEntries}`
@@ -121,19 +122,19 @@ function topRecipients(tenantId: string, range: Range): RawBuilder<TopRow> {
 /** Who pays; octets in full for each recipient. */
 function topClients(tenantId: string, range: Range): RawBuilder<TopRow> {
   return sql<TopRow>`
-    select coalesce(u.client_id, 'house') as label, count(distinct u.transaction_id) as count,
-      sum(u.full_bytes)::bigint as bytes
-    from usage_entry u
+    select coalesce(u.client_id, 'house') as id, coalesce(min(c.name), 'house') as label,
+      count(distinct u.transaction_id) as count, sum(u.full_bytes)::bigint as bytes
+    from usage_entry u left join client c using (tenant_id, client_id)
     where u.tenant_id = ${tenantId} and u.ended_at >= ${new Date(range.fromMs)}
       and u.ended_at < ${new Date(range.uptoMs)}
       and u.id_time >= ${new Date(range.fromMs - longestTransactionMs)} and u.is_billable
-    group by 1 order by 3 desc, 1 limit ${topEntries}`
+    group by 1 order by 4 desc, 1 limit ${topEntries}`
 }
 
 function topList(rows: TopRow[], queryOf: (label: string) => string, bounds: string): Overview['topRules'] {
-  return rows.map(({ label, count, bytes }) => ({
-    label,
-    query: queryOf(label) + bounds,
+  return rows.map(({ id, label, count, bytes }) => ({
+    label: label ?? id,
+    query: queryOf(id) + bounds,
     count: String(count),
     bytes: bytes === null ? null : String(bytes),
   }))
