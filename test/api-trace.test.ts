@@ -209,6 +209,7 @@ describe('trace', () => {
     })
     add('100% off_the price', { sender: 'percent%user@a_b.test' })
     add('100x offXthe price', { sender: 'percentXuser@aXb.test' })
+    add('found ways', { sender: 'ways@partner.test', messageId: '<ways>' })
     add('both refused', {
       outcome: 'refused',
       stage: 'rcpt',
@@ -327,8 +328,17 @@ describe('trace', () => {
     ['has:shadow', ['spam']],
     [
       'has:queued',
-      ['empty sender', 'mixed case', 'marked', '100% off_the price', '100x offXthe price', 'kyrillisch: ОТЧЁТ'],
+      [
+        'empty sender',
+        'mixed case',
+        'marked',
+        '100% off_the price',
+        '100x offXthe price',
+        'found ways',
+        'kyrillisch: ОТЧЁТ',
+      ],
     ],
+    ['ways', ['found ways']],
     ['eve', ['shared', 'unknown user']],
     ['Globex', ['shared', 'blocked client', 'both refused']],
     ['odd_id%1@x', []],
