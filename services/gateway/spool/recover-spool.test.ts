@@ -12,6 +12,7 @@ import {
   temporaryFolder,
   type RouteSetting,
 } from '../../../test/spool-fixture.ts'
+import { watchedDisk } from '../../../test/watched-disk.ts'
 import { startSink, type Sink, type SinkOptions } from '../../demo/sink.ts'
 import { nodeDisk } from './disk.ts'
 import type { OpenSpool, SpoolOptions } from './open-spool.ts'
@@ -288,6 +289,19 @@ describe('recovery of the spool', () => {
     expect(received(sink)).toEqual(['whole@example.org'])
     await eventually(() => sink.messages[0]!.octets!.equals(large))
     expect(await readdir(copy)).not.toContain('large-01890000-0000-7000-8000-000000000000.eml')
+  })
+
+  it('octets and name of a large message are on the medium before the record that speaks of it is written', async () => {
+    const disk = watchedDisk()
+    const first = await start(undefined, [], { disk })
+    await acceptMessage(first.spool, log, envelopeTo(['a@example.org']), octets)
+    disk.steps.length = 0
+    await acceptMessage(first.spool, log, envelopeTo(['b@example.org']), Buffer.alloc(2_000_000, 'x'))
+    const steps = disk.steps.map(({ operation, name }) => `${operation} ${name.replace(/-.*/, '')}`)
+    const recorded = steps.lastIndexOf('write segment')
+    expect(steps.slice(0, recorded)).toEqual(expect.arrayContaining(['sync large', 'sync-folder spool']))
+    expect(steps.indexOf('sync-folder spool')).toBeGreaterThan(steps.indexOf('create large'))
+    expect(steps.indexOf('sync large')).toBeGreaterThan(steps.lastIndexOf('write large'))
   })
 
   it('one old message does not pin the segments of all that were delivered since, and survives being moved', async () => {
