@@ -211,14 +211,16 @@ function settleMessage(progress: Progress, run: Run): Progress {
  */
 function settleRecipient(progress: Progress, run: Run): Progress {
   if (run.hits.length === 0) return progress
-  const isLost = isRefusal(run.verdict)
+  if (isRefusal(run.verdict)) {
+    for (const hit of run.hits) discount(hit)
+    return progress
+  }
   let weight = progress.weightThousandths
   const marks = [...progress.marks]
   const counted = new Set(progress.countedRuleIds)
   for (const [index, hit] of run.hits.entries()) {
-    if (isLost || counted.has(hit.ruleId)) {
-      hit.weight = 0
-      hit.marks = []
+    if (counted.has(hit.ruleId)) {
+      discount(hit)
       continue
     }
     counted.add(hit.ruleId)
@@ -226,7 +228,12 @@ function settleRecipient(progress: Progress, run: Run): Progress {
     weight += run.branches[index]!.weightThousandths
     for (const mark of hit.marks) if (!marks.includes(mark)) marks.push(mark)
   }
-  return isLost ? progress : { ...progress, weightThousandths: weight, marks, countedRuleIds: [...counted] }
+  return { ...progress, weightThousandths: weight, marks, countedRuleIds: [...counted] }
+}
+
+function discount(hit: RuleHit): void {
+  hit.weight = 0
+  hit.marks = []
 }
 
 type Decision = { progress: Progress; verdict: Verdict | null }

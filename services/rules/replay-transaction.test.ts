@@ -9,7 +9,9 @@ import { rulesetOf } from './ruleset-faults.ts'
 
 const any = { attribute: 'remote.ip', exists: true }
 
-function compiled(draft: { markAt?: number; rejectAt?: number; rules: object[] }): CompiledRuleset {
+type Draft = { markAt?: number; rejectAt?: number; decideHeaderRulesAt?: string; rules: object[] }
+
+function compiled(draft: Draft): CompiledRuleset {
   const rules = draft.rules.map((rule, index) => ({ id: `rule-${index}`, when: any, ...rule }))
   const result = rulesetOf({ ...draft, rules })
   if ('faults' in result) throw new Error(JSON.stringify(result.faults))
@@ -53,6 +55,20 @@ describe('replaying the rule set that judged', () => {
   it('gives no difference for what the gateway refused without rules', () => {
     const rules = compiled({ rules: [{ stage: 'connect', then: reject }] })
     expect(replayTransaction(judgeLive({ isSessionRefusedByGateway: true }, rules), rules).difference).toBe('same')
+  })
+})
+
+describe('a transaction broken off in its header', () => {
+  it('stays broken off, since nobody knows whether the rules would have seen the whole header', () => {
+    const missing = { attribute: 'header.X-Late', exists: false }
+    const rules = [{ stage: 'header', when: missing, then: reject }]
+    const decidedAtHeader = compiled({ decideHeaderRulesAt: 'header', rules })
+    const event = judgeLive({ abortAfter: 'header' }, none)
+    event.timings.headerUs = null
+    expect(replayTransaction(event, decidedAtHeader)).toMatchObject({
+      difference: 'same',
+      after: { outcome: 'aborted' },
+    })
   })
 })
 
