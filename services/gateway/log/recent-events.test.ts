@@ -84,6 +84,18 @@ it('trusts the spool about messages older than what is read of the log', async (
   await writer.close('done')
 })
 
+it('drops nothing from the spool where the log is gone', async () => {
+  const [id] = ids(await sessionOf(['1@x']))
+  const empty = await recent()
+  expect([empty.wasLogged(id!), empty.wasFinished(id!)]).toEqual([true, false])
+  // Only the boots of the lost part are missing.
+  await (await open()).close('done')
+  await (await open()).close('done')
+  await rm(path.join(folder, 'gw-1-1-000001.jsonl'))
+  const partly = await recent()
+  expect([partly.wasLogged(id!), partly.wasFinished(id!)]).toEqual([true, false])
+})
+
 it('remembers what a boot that died had accepted in sessions that were open, and nothing of those that were read to the end', async () => {
   const read = await sessionOf(['read@x'])
   const open1 = (await sessionOf(['open@x'])).filter(({ kind }) => kind !== 'session.closed')

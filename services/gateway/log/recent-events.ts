@@ -4,8 +4,9 @@
  *
  * Limits  looks back `windowMs` and reads at most `maxBytes`, the newest segments; keeps only what is unfinished, the
  *         last that ended, and what is a candidate for a retry.
- * Why     an id older than what was read counts as logged and unfinished: a spooled message without its event can
- *         only stem from the last moments of a boot, and what the spool still holds must not be dropped on a guess.
+ * Why     an id older than what was read counts as logged and unfinished, and so does every id where there is no log
+ *         (somebody removed it): a spooled message without its event can only stem from the last moments of a boot,
+ *         and what the spool still holds must not be dropped on a guess.
  */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -62,10 +63,11 @@ async function newestSegments(
     chosen.unshift({ file, openedAtMs })
     if (openedAtMs < windowFromMs) break
   }
+  const oldest = chosen[0]
+  if (oldest === undefined) return { segments: chosen, fromMs: Infinity }
+  const isWhole = oldest.file.bootNumber === 1 && oldest.file.segment === 1
   // A transaction may have begun before the segment that holds its end: give it an hour.
-  const oldestMs = chosen[0]?.openedAtMs ?? 0
-  const isWhole = chosen.length === segments.length
-  return { segments: chosen, fromMs: isWhole ? 0 : oldestMs + 3_600_000 }
+  return { segments: chosen, fromMs: isWhole ? 0 : oldest.openedAtMs + 3_600_000 }
 }
 
 class Memory {

@@ -77,6 +77,21 @@ describe('the relay', () => {
     expect(attempts().map((event) => event.attempt)).toEqual([1, 2, 3, 4, 5])
   })
 
+  it('a recipient that a rule keeps back gets nothing while others are delivered, and the message is kept for it', async () => {
+    const sink = await sinkWith()
+    await start({ routes: [{ port: sink.port }] })
+    const [delivered, kept] = envelopeTo(['a@example.org', 'b@example.org']).recipients
+    const queueId = await accept([], { recipients: [delivered!, { ...kept!, disposition: 'quarantine' }] })
+    await eventually(() => open.relay.counts().heldCount === 1)
+    expect(attempts().flatMap((event) => event.recipients.map(({ address, outcome }) => `${address} ${outcome}`))).toEqual(['a@example.org delivered'])
+    expect([...open.relay.list()]).toMatchObject([{ queueId, status: 'held', recipients: [{ address: 'b@example.org' }] }])
+    await open.stop()
+    await start({ routes: [{ port: sink.port }] })
+    expect(open.relay.counts()).toMatchObject({ heldCount: 1, queuedCount: 0 })
+    expect(log.of('message.finished')).toEqual([])
+    expect(sink.messages.flatMap((message) => message.recipients)).toEqual(['a@example.org'])
+  })
+
   it('a message that is not delivered within its hours ends as expired and is kept in quarantine, with a warning', async () => {
     const sink = await sinkWith({ refuseRecipient: (address) => (address.startsWith('a') ? { code: 451, text: '4.2.1 later' } : null) })
     await start({ routes: [{ port: sink.port }], delivery: { lastRetrySeconds: 3_600, expireHours: 2 } })

@@ -338,26 +338,30 @@ export class DeliveryRelay implements Relay {
     const failedCount = count('failed')
     const expiredCount = count('expired')
     const isUndeliverable = failedCount + expiredCount > tracked.removed.size
-    if (isUndeliverable) {
+    // A rule keeps a recipient back: something is left to do, as for a message that is held whole.
+    const isHeld = count('held') > 0
+    if (isUndeliverable || isHeld) {
       this.#follow(tracked, this.#store.hold(message))
       if (!(await this.#written(tracked))) return
     }
-    const finished = messageFinished({
-      queueId: message.queueId,
-      acceptedAtMs: message.envelope.acceptedAtMs,
-      finishedAtMs: this.#options.clock.nowMs(),
-      deliveredCount: count('delivered'),
-      failedCount,
-      expiredCount,
-    })
-    this.#follow(tracked, this.#append(finished))
-    if (!(await this.#written(tracked))) return
+    if (!isHeld) {
+      const finished = messageFinished({
+        queueId: message.queueId,
+        acceptedAtMs: message.envelope.acceptedAtMs,
+        finishedAtMs: this.#options.clock.nowMs(),
+        deliveredCount: count('delivered'),
+        failedCount,
+        expiredCount,
+      })
+      this.#follow(tracked, this.#append(finished))
+      if (!(await this.#written(tracked))) return
+    }
     this.#tracked.delete(message.queueId)
-    if (!isUndeliverable) return this.#store.finish(message)
+    if (!isUndeliverable && !isHeld) return this.#store.finish(message)
     for (const { serial } of message.state.unlogged) this.#store.recordLogged(message, serial)
     this.#held.set(message.queueId, message)
     const { queueId } = message
-    this.#options.log.warn({ queueId, failedCount, expiredCount }, 'Mail could not be delivered: it is kept in quarantine as undeliverable')
+    if (isUndeliverable) this.#options.log.warn({ queueId, failedCount, expiredCount }, 'Mail could not be delivered: it is kept in quarantine as undeliverable')
   }
 
   #follow(tracked: Tracked, write: Promise<void>): void {

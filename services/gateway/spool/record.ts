@@ -17,8 +17,8 @@ const bodyPrefixBytes = 17
 /** Far above any record we write (octets up to `smallMessageBytes`, an envelope); a longer one is damage. */
 const maxBodyBytes = 64 * 1024 * 1024
 
-/** What happened to a recipient for good; `waiting` still needs delivery. */
-export type RecipientState = 'waiting' | 'delivered' | 'failed' | 'expired'
+/** What happened to a recipient for good; `waiting` still needs delivery, `held` is kept for an operator by a rule. */
+export type RecipientState = 'waiting' | 'held' | 'delivered' | 'failed' | 'expired'
 
 /** One try as it is kept until its event is known to be durable. */
 export type RecordedAttempt = {
@@ -58,7 +58,7 @@ export function newDeliveryState(envelope: Envelope): DeliveryState {
   return {
     isReleased: false,
     isHeld: envelope.disposition === 'quarantine',
-    recipients: envelope.recipients.map(() => 'waiting' as const),
+    recipients: envelope.recipients.map(({ disposition }) => (disposition === 'quarantine' ? 'held' : 'waiting')),
     attemptCounts: {},
     lastSerial: 0,
     unlogged: [],
