@@ -123,7 +123,7 @@ describe('actions', () => {
     expect(judge({ markAt: 5, rejectAt: 8, rules })).toMatchObject({ outcome: 'accepted', weight: 50, marks: [] })
   })
 
-  it('discard and quarantine of a whole message come into force at complete, and a refusal there overrides them', () => {
+  it('discard and quarantine of a message come into force at complete, and a refusal there overrides them', () => {
     const quarantine = { stage: 'mail', then: { quarantine: true } }
     const discard = { stage: 'helo', then: { discard: true } }
     expect(judge({ rules: [quarantine] })).toMatchObject({
