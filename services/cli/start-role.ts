@@ -24,7 +24,9 @@ export async function startRole(role: RoleName, settings: RoleSettings, log: Log
 
 async function startWithDatabase(role: 'ingest' | 'worker' | 'api', config: Config, isDemo: boolean, log: Logger): Promise<StartedRole> {
   const { openDatabase } = await import('../database/open-database.ts')
-  const database = openDatabase(config.database, { applicationName: `tollgate ${role}` })
+  // A search that nobody waits for any more ends; what runs in the background may take its time.
+  const statementTimeoutMs = role === 'api' ? 120_000 : 0
+  const database = openDatabase(config.database, { applicationName: `tollgate ${role}`, statementTimeoutMs })
   try {
     // Unreachable at the start is told at once; later the services wait for its return by themselves.
     await database.pool.query('select 1')
