@@ -281,6 +281,29 @@ describe('a session', () => {
   })
 })
 
+describe('a request that nobody can mean', () => {
+  it('is told that it holds a NUL, with a login and without, and is no mistake of ours', async () => {
+    const answer = await api.server.inject({
+      method: 'POST',
+      url: '/api/v1/session',
+      payload: { name: 'a\0', password: 'b' },
+    })
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json().error).toMatchObject({ code: 'bad-request', message: expect.stringContaining('body.name') })
+    const admin = await api.login('admin-user')
+    for (const path of ['/messages?q=from:a%00b', '/messages/histogram?q=%00', '/usage?period=2026-11&client=%00']) {
+      const reply = await admin.get(path)
+      expect(reply.status, path).toBe(400)
+    }
+  })
+
+  it('is answered in the one shape of errors where its address cannot be decoded', async () => {
+    const answer = await api.server.inject({ method: 'GET', url: '/api/v1/messages/%ff' })
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json().error.code).toBe('bad-request')
+  })
+})
+
 describe('looking at a message', () => {
   it('is recorded with who looked at what', async () => {
     const body = api.log.transactionBody()

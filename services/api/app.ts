@@ -11,8 +11,9 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { LogController, type FastifyBaseLogger } from 'fastify'
 import type { Logger } from '../kit/operator-log.ts'
 import { addRouteAccess, type RouteListEntry } from './access/route-access.ts'
+import { ApiFault } from './api-fault.ts'
 import type { ApiContext, ApiServer } from './api-server.ts'
-import { addErrorReplies } from './error-replies.ts'
+import { addErrorReplies, sendFault } from './error-replies.ts'
 import { addRequestMetrics } from './metrics.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
 import { addMessageRoutes } from './routes/message-routes.ts'
@@ -20,6 +21,7 @@ import { addOverviewRoutes } from './routes/overview-routes.ts'
 import { addSessionRoutes } from './routes/session-routes.ts'
 import { addUsageRoutes } from './routes/usage-routes.ts'
 import { addWebRoutes } from './routes/web-routes.ts'
+import { refuseNul } from './refuse-nul.ts'
 import { addSecurityHeaders } from './security-headers.ts'
 
 export const apiPrefix = '/api/v1'
@@ -36,6 +38,8 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
     // Behind a proxy on this machine the address of the browser and its https come in headers.
     trustProxy: 'loopback',
     bodyLimit: 1_048_576,
+    // Before any route is found: an address that cannot be decoded.
+    frameworkErrors: (error, _request, reply) => sendFault(reply, new ApiFault('bad-request', error.message)),
     routerOptions: { maxParamLength: 200 },
     ajv: { customOptions: { coerceTypes: true, removeAdditional: false, allErrors: false } },
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -43,6 +47,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
   addErrorReplies(server)
   const metrics = addRequestMetrics(server)
   addSecurityHeaders(server)
+  refuseNul(server)
   // A browser opens connections before it needs them; Node counts one without a request as busy and waits for it.
   server.addHook(
     'preClose',
