@@ -4,7 +4,7 @@ import type { ApiServer } from './api-server.ts'
 
 export function refuseNul(server: ApiServer): void {
   server.addHook('preValidation', async (request) => {
-    for (const [place, values] of Object.entries({ query: request.query, params: request.params, body: request.body })) {
+    for (const [place, values] of Object.entries({ query: request.query, body: request.body })) {
       for (const [name, value] of Object.entries((values ?? {}) as Record<string, unknown>)) {
         if (typeof value === 'string' && value.includes('\0')) {
           throw new ApiFault('bad-request', `${place}.${name} holds a NUL character: leave it out`)
