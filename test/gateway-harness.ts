@@ -5,8 +5,10 @@
 import type { EventBody, SessionClosed, TransactionEnded } from '../services/contracts/event.ts'
 import { Config } from '../services/kit/config.ts'
 import { readYaml } from '../services/kit/read-yaml.ts'
+import { noChecks } from '../services/gateway/checks/checks-contract.ts'
 import { limitsOf, type Limits } from '../services/gateway/limits.ts'
 import type { EventLog } from '../services/gateway/log/event-log-contract.ts'
+import { noPlugins } from '../services/gateway/plugins/plugin-contract.ts'
 import { directoryOf, emptyDirectory } from '../services/gateway/policy/directory.ts'
 import type { Policy } from '../services/gateway/policy/policy.ts'
 import { policyOf } from '../services/gateway/policy/policy-source.ts'
@@ -48,6 +50,9 @@ export class MemorySpool implements Spool {
       write: (chunk) => {
         message.octets = Buffer.concat([message.octets, chunk])
         return this.onWrite()
+      },
+      async *octets() {
+        yield message.octets
       },
       commit: async (envelope) => {
         this.#journal.push('commit')
@@ -141,6 +146,8 @@ export class Harness {
     this.deps = {
       clock: { nowMs: () => this.nowMs, monotonicUs: () => 0 },
       policy: () => this.policy,
+      checks: noChecks,
+      plugins: noPlugins,
       spool: this.spool,
       eventLog: this.log,
       limits: { ...limitsOf(config), ...options.limits },

@@ -16,10 +16,15 @@ export function forgetfulSpool(onRelease: (released: Released) => void): Spool {
   return {
     begin(): SpooledMessage {
       let sizeBytes = 0
+      const chunks: Uint8Array[] = []
       let envelope: Envelope | null = null
       return {
         write(chunk) {
           sizeBytes += chunk.length
+          chunks.push(chunk)
+        },
+        async *octets() {
+          yield* chunks
         },
         commit: async (committed) => {
           envelope = committed

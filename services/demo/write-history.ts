@@ -10,9 +10,11 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DirectoryFile } from '../contracts/directory.ts'
+import { noChecks } from '../gateway/checks/checks-contract.ts'
 import { fixedLimits } from '../gateway/limits.ts'
 import { openEventLog, type EventLogWriter } from '../gateway/log/event-log-writer.ts'
 import { listSegments } from '../gateway/log/segment-files.ts'
+import { noPlugins } from '../gateway/plugins/plugin-contract.ts'
 import { PolicySource } from '../gateway/policy/policy-source.ts'
 import { DuplicateIndex } from '../gateway/session/duplicate-index.ts'
 import { createIds } from '../gateway/session/ids.ts'
@@ -90,6 +92,8 @@ async function writeSessions(options: HistoryOptions, state: HistoryState, folde
     hostname: config.smtp.hostname ?? 'mx1.corp.test',
     duplicates: new DuplicateIndex(),
     policy: () => policy.current,
+    checks: noChecks,
+    plugins: noPlugins,
     spool: forgetfulSpool((released) => due.add(deliveriesOf(released, random))),
     ids,
     onFault: (error) => {

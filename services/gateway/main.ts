@@ -13,10 +13,12 @@ import { systemClock } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
 import type { RunningService } from '../kit/running-service.ts'
+import { noChecks } from './checks/checks-contract.ts'
 import { limitsOf } from './limits.ts'
 import { SmtpListeners } from './listener.ts'
 import { openEventLog } from './log/event-log-writer.ts'
 import { readRecentEvents } from './log/recent-events.ts'
+import { noPlugins } from './plugins/plugin-contract.ts'
 import { PolicySource } from './policy/policy-source.ts'
 import { createIds } from './session/ids.ts'
 import { openSpool } from './spool/open-spool.ts'
@@ -83,6 +85,8 @@ async function open(
     eventLog,
     spool,
     policy: () => policy.current,
+    checks: noChecks,
+    plugins: noPlugins,
     limits: limitsOf(config),
     hostname: config.smtp.hostname ?? hostname(),
     ids: createIds(),

@@ -21,6 +21,7 @@ import { nameRecipient } from './name-recipient.ts'
 import { isRefusal, multilineReply, replyLine, type Reply } from './reply.ts'
 import type { SessionDeps } from './session.ts'
 import type { ClosedBy, SessionRecord } from './session-record.ts'
+import { andThen, type MaybePromise } from './maybe-promise.ts'
 import { runStage } from './stage-rules.ts'
 import { endingOf, endingOfVerdict, endingWithoutMessage, transactionEnded, type Ending } from './ending.ts'
 import { SessionStart } from './session-start.ts'
@@ -57,28 +58,30 @@ export class Dialog {
     return this.#receiver !== null
   }
 
-  /** The greeting, or a refusal by a rule or by who accepted the connection. */
-  open(turnedAway: { reply: Reply; reason: Reason } | null): void {
+  /** The greeting, or a refusal by a rule or by who accepted the connection. A promise: wait before anything else. */
+  open(turnedAway: { reply: Reply; reason: Reason } | null): MaybePromise<void> {
     if (turnedAway !== null) {
       const outcome = turnedAway.reply.code < 500 ? 'deferred' : 'refused'
       return this.#turnAway('connect', endingOf({ ...turnedAway, outcome, stage: 'connect' }))
     }
-    const verdict = this.#start.connect(this.facts)
-    if (verdict !== null) return this.#turnAway('connect', endingOfVerdict(verdict, 'connect'))
-    this.#say(`220 ${this.#deps.hostname} ESMTP Tollgate\r\n`)
+    return andThen(this.#start.connect(this.facts), (verdict) => {
+      this.#learnRemote()
+      if (verdict !== null) return this.#turnAway('connect', endingOfVerdict(verdict, 'connect'))
+      this.#say(`220 ${this.#deps.hostname} ESMTP Tollgate\r\n`)
+    })
   }
 
-  /** One command without its line end; answers it through `say`. */
-  command(line: string, lineBytes: number): void {
+  /** One command without its line end; answers it through `say`. A promise: wait before the next. */
+  command(line: string, lineBytes: number): MaybePromise<void> {
     const space = line.indexOf(' ')
     const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase()
     const argument = space < 0 ? '' : line.slice(space + 1).trimStart()
     if (this.transaction !== null) this.transaction.commandBytes += lineBytes
     switch (verb) {
       case 'RCPT':
-        return this.#answer(verb, this.#rcpt(argument))
+        return andThen(this.#rcpt(argument), (answer) => this.#answer(verb, answer))
       case 'MAIL':
-        return this.#answer(verb, this.#mail(argument, lineBytes))
+        return andThen(this.#mail(argument, lineBytes), (answer) => this.#answer(verb, answer))
       case 'DATA':
         return this.#answer(verb, this.#data(argument))
       case 'EHLO':
@@ -120,8 +123,10 @@ export class Dialog {
         consumedBytes,
         wait: wait === null ? this.#finishMessage(receiver) : wait.then(() => this.#finishMessage(receiver)),
       }
-    if (this.#isHeaderDecidedNow(receiver)) this.#decideHeader(receiver)
-    return { consumedBytes, wait }
+    if (!this.#isHeaderDecidedNow(receiver)) return { consumedBytes, wait }
+    const decided = this.#decideHeader(receiver)
+    if (!(decided instanceof Promise)) return { consumedBytes, wait }
+    return { consumedBytes, wait: wait === null ? decided : wait.then(() => decided) }
   }
 
   /** Ends what is open because the session ends. */
@@ -167,25 +172,34 @@ export class Dialog {
   }
 
   #turnAway(stage: Stage, ending: Ending): void {
-    const transaction = this.#start.transaction(this.facts)
+    const transaction = this.#start.turnedAway(this.facts)
     this.#record.transactionCount += 1
     if (ending.reply !== null) this.#say(replyLine(ending.reply))
     this.#log(transaction, { ...ending, stage })
     this.closing = 'gateway'
   }
 
-  #helo(verb: 'EHLO' | 'HELO', argument: string): void {
+  #learnRemote(): void {
+    const { remote } = this.#start
+    if (remote !== null) this.facts = { ...this.facts, remote }
+  }
+
+  #helo(verb: 'EHLO' | 'HELO', argument: string): MaybePromise<void> {
     const outcome = helo(argument)
     if ('reply' in outcome) return this.#answer(verb, outcome.reply)
     this.#endWithoutMessage('reset')
     this.facts = { ...this.facts, helo: outcome.helo, isExtended: verb === 'EHLO' }
-    const verdict = this.#start.helo(this.facts)
+    return andThen(this.#start.helo(this.facts), (verdict) => this.#greet(verb, verdict))
+  }
+
+  #greet(verb: 'EHLO' | 'HELO', verdict: Verdict | null): void {
+    this.#learnRemote()
     if (verdict !== null) {
       // A client that was refused at EHLO tries HELO next: both are one attempt, told by one event.
       if (!this.#start.isRefusalLogged) {
         this.#start.isRefusalLogged = true
         this.#record.transactionCount += 1
-        this.#log(this.#start.transaction(this.facts), endingOfVerdict(verdict, 'helo'))
+        this.#log(this.#start.turnedAway(this.facts), endingOfVerdict(verdict, 'helo'))
       }
       this.#answer(verb, verdict.reply!)
       return this.#countError()
@@ -195,7 +209,7 @@ export class Dialog {
     this.#say(multilineReply(250, verb === 'HELO' ? [hostname] : [hostname, ...extensions(limits.messageBytes)]))
   }
 
-  #mail(argument: string, lineBytes: number): Reply {
+  #mail(argument: string, lineBytes: number): MaybePromise<Reply> {
     const { limits, clock } = this.#deps
     const startedUs = clock.monotonicUs()
     const { networkClass } = this.facts.remote
@@ -206,30 +220,33 @@ export class Dialog {
       this.closing = 'gateway'
       return limit.tooManyTransactions()
     }
-    const transaction = this.#start.transaction(this.facts)
     this.#record.transactionCount += 1
-    this.transaction = Object.assign(transaction, outcome.mail, { commandBytes: lineBytes })
-    let answer = outcome.reply
-    const verdict = outcome.isTooLarge
-      ? null
-      : (this.#start.lateVerdict ?? refusingVerdict(runStage(transaction, 'mail', null, clock).verdict))
-    transaction.timings.mailUs = clock.monotonicUs() - startedUs
-    if (outcome.isTooLarge)
-      this.#end(endingOf({ outcome: 'refused', stage: 'mail', reason: 'size-limit', reply: answer }))
-    else if (verdict !== null) {
-      answer = verdict.reply!
-      this.#end(endingOfVerdict(verdict, 'mail'))
-    }
-    return answer
+    const { mail, reply, isTooLarge } = outcome
+    return andThen(this.#start.transaction(this.facts), (blank) => {
+      const transaction = Object.assign(blank, mail, { commandBytes: lineBytes })
+      this.transaction = transaction
+      const verdict = isTooLarge ? null : (this.#start.lateVerdict ?? this.#judgeSender(transaction))
+      return andThen(verdict, (refusal) => {
+        transaction.timings.mailUs = clock.monotonicUs() - startedUs
+        if (isTooLarge) this.#end(endingOf({ outcome: 'refused', stage: 'mail', reason: 'size-limit', reply }))
+        else if (refusal !== null) this.#end(endingOfVerdict(refusal, 'mail'))
+        return refusal?.reply ?? reply
+      })
+    })
   }
 
-  #rcpt(argument: string): Reply {
+  #judgeSender(transaction: Transaction): MaybePromise<Verdict | null> {
+    return andThen(runStage(this.#deps, transaction, 'mail', null), ({ verdict }) => refusingVerdict(verdict))
+  }
+
+  #rcpt(argument: string): MaybePromise<Reply> {
     const outcome = rcptTo(this.transaction, argument, this.#deps.limits)
     if ('reply' in outcome) return outcome.reply
-    const recipient = nameRecipient(this.transaction!, outcome.address, this.#deps.clock)
-    const isBad = recipient.reason === 'unknown-recipient' || recipient.reason === 'relay-denied'
-    if (isBad) this.#record.badRecipientCount += 1
-    return recipient.reply
+    return andThen(nameRecipient(this.#deps, this.transaction!, outcome.address), (recipient) => {
+      const isBad = recipient.reason === 'unknown-recipient' || recipient.reason === 'relay-denied'
+      if (isBad) this.#record.badRecipientCount += 1
+      return recipient.reply
+    })
   }
 
   #data(argument: string): Reply {
@@ -252,16 +269,18 @@ export class Dialog {
   }
 
   /** A refusal before the end of data: the connection cannot go on behind it. */
-  #decideHeader(receiver: MessageReceiver): void {
+  #decideHeader(receiver: MessageReceiver): MaybePromise<void> {
     const transaction = this.transaction!
     takeMessageFacts(transaction, receiver)
-    const verdict = refusingVerdict(runStage(transaction, 'header', null, this.#deps.clock).verdict)
-    if (verdict === null) return
-    receiver.drop()
-    this.#receiver = null
-    this.#say(replyLine(verdict.reply!))
-    this.#end(endingOfVerdict(verdict, 'header'))
-    this.closing = 'gateway'
+    return andThen(runStage(this.#deps, transaction, 'header', null), ({ verdict }) => {
+      const refusal = refusingVerdict(verdict)
+      if (refusal === null) return
+      receiver.drop()
+      this.#receiver = null
+      this.#say(replyLine(refusal.reply!))
+      this.#end(endingOfVerdict(refusal, 'header'))
+      this.closing = 'gateway'
+    })
   }
 
   async #finishMessage(receiver: MessageReceiver): Promise<void> {

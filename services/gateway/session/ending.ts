@@ -89,7 +89,7 @@ export function transactionEnded(
     commandBytes: transaction.commandBytes,
     evaluations: transaction.evaluations,
     checks: transaction.checks,
-    plugins: [],
+    plugins: transaction.plugins,
     weight: progress.weightThousandths / 1000,
     marks: [...progress.marks],
     outcome: ending.outcome,

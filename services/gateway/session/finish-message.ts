@@ -5,7 +5,6 @@
  * Leaves  writing the reply to session.ts.
  * Fails   a disk that fails is 452: nothing was accepted, the client tries again. Never throws for that.
  */
-import type { Clock } from '../../kit/clock.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
 import type { Reason } from '../../contracts/vocabulary.ts'
 import type { Verdict } from '../../rules/evaluate-stage.ts'
@@ -13,15 +12,16 @@ import { cutText, fieldValue, printable, selectedHeaders, subjectOf } from '../d
 import type { MessageReceiver } from '../data/message-receiver.ts'
 import type { DataFlaw } from '../data/data-scanner.ts'
 import { mailLoop, tooLarge, type Limits } from '../limits.ts'
+import type { MessagePlugins, PluginMessage } from '../plugins/plugin-contract.ts'
 import type { DuplicateIndex, MessageIdentity } from './duplicate-index.ts'
 import { commonDisposition, envelopeOf, type Disposition } from './envelope.ts'
 import { endingOf, endingOfVerdict, transactionEnded, type Ending } from './ending.ts'
 import { reply, type Reply } from './reply.ts'
-import { addTiming, runStage } from './stage-rules.ts'
+import { addTiming, runStage, type StageDeps } from './stage-rules.ts'
 import { acceptedRecipients, type Transaction } from './transaction.ts'
 
-export type FinishDeps = {
-  clock: Clock
+export type FinishDeps = StageDeps & {
+  plugins: MessagePlugins
   eventLog: EventLog
   limits: Limits
   hostname: string
@@ -44,13 +44,25 @@ export async function finishMessage(
   if (refusal !== null) return refused(receiver, refusal)
   transaction.message.digest = receiver.digest()
 
-  const verdict = judge(transaction, deps.clock)
-  if (verdict !== null && verdict.reply !== null) return refused(receiver, endingOfVerdict(verdict, 'complete'))
+  const message: PluginMessage = {
+    transaction,
+    sizeBytes: receiver.messageBytes,
+    digest: transaction.message.digest,
+    octets: () => receiver.spooled.octets(),
+  }
+  const judged = await judge(deps, transaction, message)
+  if ('outcome' in judged) return refused(receiver, judged)
+  const { verdict } = judged
   const disposition = commonDisposition(transaction, verdict)
   const accepted = identityOf(transaction)
   const duplicateOf = deps.duplicates.find(accepted, deps.clock.nowMs())
-  const envelope =
+  let envelope =
     duplicateOf === null ? envelopeOf(transaction, disposition, deps.hostname, deps.clock.nowMs()) : null
+  if (envelope !== null && deps.plugins.wantsPrepare(transaction, envelope)) {
+    const prepared = await deps.plugins.prepare(message, envelope)
+    if ('outcome' in prepared) return refused(receiver, prepared)
+    envelope = prepared
+  }
   const queueId = envelope?.queueId ?? null
   const ending: Ending = { ...endingOfAcceptance(transaction, disposition, verdict, duplicateOf), queueId }
   if (envelope === null) receiver.drop()
@@ -89,14 +101,31 @@ export function takeMessageFacts(transaction: Transaction, receiver: MessageRece
   message.truncated = isCut || receiver.isHeaderCut ? ['headers'] : []
 }
 
-/** Rules of `header` unless they ran while the message came in, then those of `complete`. */
-function judge(transaction: Transaction, clock: Clock): Verdict | null {
+/**
+ * Rules of `header` unless they ran while the message came in, then plug-ins, then rules of `complete`: their verdict,
+ * or how it ends where they refuse it.
+ */
+async function judge(
+  deps: FinishDeps,
+  transaction: Transaction,
+  message: PluginMessage,
+): Promise<Ending | { verdict: Verdict | null }> {
   if (transaction.timings.headerUs === null) {
     // Where header rules are decided at once, and the message came in one piece, this is their only chance.
-    const { verdict } = runStage(transaction, 'header', null, clock)
-    if (verdict !== null && verdict.reply !== null) return verdict
+    const { verdict } = await runStage(deps, transaction, 'header', null)
+    if (verdict !== null && verdict.reply !== null) return endingOfVerdict(verdict, 'complete')
   }
-  return runStage(transaction, 'complete', null, clock).verdict
+  if (!isRefusalHeld(transaction) && deps.plugins.wantsScan(transaction)) {
+    const unanswered = await deps.plugins.scan(message)
+    if (unanswered !== null) return unanswered
+  }
+  const { verdict } = await runStage(deps, transaction, 'complete', null)
+  return verdict !== null && verdict.reply !== null ? endingOfVerdict(verdict, 'complete') : { verdict }
+}
+
+/** A rule before `complete` has already refused it: nobody need look into it. */
+function isRefusalHeld({ progress }: Transaction): boolean {
+  return progress.held !== null && progress.held.reply !== null
 }
 
 const flawTexts: Record<DataFlaw, string> = {

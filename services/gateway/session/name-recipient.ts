@@ -4,28 +4,33 @@
  * Why  rules run only for a recipient that policy accepts, and what they do to it concerns it alone.
  */
 import type { LoggedRecipient } from '../../contracts/event.ts'
-import type { Clock } from '../../kit/clock.ts'
+import type { StageResult } from '../../rules/evaluate-stage.ts'
 import { decideRecipient } from '../policy/decide-recipient.ts'
 import { recipientOctets } from '../verbs/rcpt-to.ts'
 import { envelopeRecipient } from './envelope.ts'
-import { runStage } from './stage-rules.ts'
+import { andThen, type MaybePromise } from './maybe-promise.ts'
+import { runStage, type StageDeps } from './stage-rules.ts'
 import type { Transaction } from './transaction.ts'
 
 /** `address` as RCPT gave it, well-formed. */
-export function nameRecipient(transaction: Transaction, address: string, clock: Clock): LoggedRecipient {
+export function nameRecipient(deps: StageDeps, transaction: Transaction, address: string): MaybePromise<LoggedRecipient> {
+  const { clock } = deps
   const startedUs = clock.monotonicUs()
   const earlierUs = transaction.timings.rcptUs ?? 0
   const decision = decideRecipient(transaction.policy, transaction.facts.mayRelay, address)
   const recipient: LoggedRecipient = { address, ...decision }
-  if (decision.outcome === 'accepted') runRecipientRules(transaction, recipient, clock)
-  transaction.recipients.push(recipient)
-  transaction.recipientOctets += recipientOctets(address)
-  transaction.timings.rcptUs = earlierUs + clock.monotonicUs() - startedUs
-  return recipient
+  const ruled = decision.outcome === 'accepted' ? runStage(deps, transaction, 'rcpt', recipient.normalized) : null
+  return andThen(ruled, (result) => {
+    if (result !== null) applyRules(transaction, recipient, result)
+    transaction.recipients.push(recipient)
+    transaction.recipientOctets += recipientOctets(address)
+    transaction.timings.rcptUs = earlierUs + clock.monotonicUs() - startedUs
+    return recipient
+  })
 }
 
-function runRecipientRules(transaction: Transaction, recipient: LoggedRecipient, clock: Clock): void {
-  const { verdict, redirectTo, copyTo } = runStage(transaction, 'rcpt', recipient.normalized, clock)
+function applyRules(transaction: Transaction, recipient: LoggedRecipient, result: StageResult): void {
+  const { verdict, redirectTo, copyTo } = result
   const action = verdict?.action ?? 'accept'
   if (action !== 'accept') {
     recipient.reason = 'rule'

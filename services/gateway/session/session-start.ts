@@ -5,8 +5,10 @@
  * Why  a rule set may be replaced while a session lives: its connect and helo rules are then run again before the
  *      next transaction, so that one event is judged by one rule set throughout.
  */
+import type { Remote } from '../../contracts/event.ts'
 import { initialProgress, type Verdict } from '../../rules/evaluate-stage.ts'
 import type { SessionDeps } from './session.ts'
+import { andThen, type MaybePromise } from './maybe-promise.ts'
 import { runStage } from './stage-rules.ts'
 import { noMessage, noTimings, type SessionFacts, type Transaction } from './transaction.ts'
 
@@ -23,28 +25,52 @@ export class SessionStart {
     this.#deps = deps
   }
 
-  /** The verdict that refuses, or `null`. */
-  connect(facts: SessionFacts): Verdict | null {
-    const transaction = this.#blank(facts)
-    const { verdict } = runStage(transaction, 'connect', null, this.#deps.clock)
-    this.#afterConnect = transaction
-    return verdict !== null && verdict.reply !== null ? verdict : null
+  /** The remote with what was looked up of it, once the rules of connect have run. */
+  get remote(): Remote | null {
+    return (this.#afterHelo ?? this.#afterConnect)?.facts.remote ?? null
   }
 
-  helo(facts: SessionFacts): Verdict | null {
-    if (this.#isOutdated(this.#afterConnect)) this.connect(facts)
-    const transaction = this.#copy(this.#afterConnect!, facts)
-    const { verdict } = runStage(transaction, 'helo', null, this.#deps.clock)
-    this.#afterHelo = transaction
-    this.isGreeted = verdict === null || verdict.reply === null
-    return this.isGreeted ? null : verdict
+  /** The verdict that refuses, or `null`. */
+  connect(facts: SessionFacts): MaybePromise<Verdict | null> {
+    const transaction = this.#blank(facts)
+    return andThen(runStage(this.#deps, transaction, 'connect', null), ({ verdict }) => {
+      this.#afterConnect = transaction
+      return refusing(verdict)
+    })
+  }
+
+  helo(facts: SessionFacts): MaybePromise<Verdict | null> {
+    if (this.#isOutdated(this.#afterConnect)) return andThen(this.connect(facts), () => this.#greet(facts))
+    return this.#greet(facts)
   }
 
   /** A new transaction that begins with what connect and helo rules found. */
-  transaction(facts: SessionFacts): Transaction {
+  transaction(facts: SessionFacts): MaybePromise<Transaction> {
     this.lateVerdict = null
-    if (this.isGreeted && this.#isOutdated(this.#afterHelo))
-      this.lateVerdict = this.connect(facts) ?? this.helo(facts)
+    if (!this.isGreeted || !this.#isOutdated(this.#afterHelo)) return this.#next(facts)
+    const again = andThen(this.connect(facts), (verdict) => verdict ?? this.helo(facts))
+    return andThen(again, (verdict) => {
+      this.lateVerdict = verdict
+      return this.#next(facts)
+    })
+  }
+
+  /** The transaction that tells of a session which was turned away. */
+  turnedAway(facts: SessionFacts): Transaction {
+    return this.#next(facts)
+  }
+
+  #greet(facts: SessionFacts): MaybePromise<Verdict | null> {
+    const transaction = this.#copy(this.#afterConnect!, facts)
+    return andThen(runStage(this.#deps, transaction, 'helo', null), ({ verdict }) => {
+      this.#afterHelo = transaction
+      const refusal = refusing(verdict)
+      this.isGreeted = refusal === null
+      return refusal
+    })
+  }
+
+  #next(facts: SessionFacts): Transaction {
     const base = this.#afterHelo ?? this.#afterConnect
     return base === null ? this.#blank(facts) : this.#copy(base, facts)
   }
@@ -71,6 +97,7 @@ export class SessionStart {
       commandBytes: 0,
       evaluations: [],
       checks: [],
+      plugins: [],
       progress: initialProgress(),
       isHeaderJudged: false,
       timings: noTimings(),
@@ -81,11 +108,16 @@ export class SessionStart {
   #copy(base: Transaction, facts: SessionFacts): Transaction {
     const { evaluations, progress, timings, checks } = base
     return {
-      ...this.#blank(facts),
+      // What was looked up of the remote stays known.
+      ...this.#blank({ ...facts, remote: base.facts.remote }),
       evaluations: [...evaluations],
       progress,
       timings: { ...timings },
       checks: [...checks],
     }
   }
+}
+
+function refusing(verdict: Verdict | null): Verdict | null {
+  return verdict !== null && verdict.reply !== null ? verdict : null
 }

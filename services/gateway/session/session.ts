@@ -84,7 +84,13 @@ export class Session {
 
   /** Greets the remote, or turns it away where who accepted the connection, or a rule, says so. */
   open(turnedAway: { reply: Reply; reason: Reason } | null = null): void {
-    this.#dialog.open(turnedAway)
+    const opened = this.#dialog.open(turnedAway)
+    if (opened instanceof Promise) {
+      // What comes in meanwhile waits in the input.
+      this.#isBusy = true
+      this.#work = opened.catch((error: unknown) => this.#fail(error)).then(() => this.#pump())
+      return
+    }
     this.#replies.flush()
     if (this.#dialog.closing !== null) this.#close(this.#dialog.closing)
   }
@@ -154,12 +160,16 @@ export class Session {
       const drained = this.#connection.drained()
       if (drained !== null) await drained
     } catch (error) {
-      this.#deps.onFault(error as Error, 'A session ended by a fault of the gateway')
-      this.#replies.add(replyLine(reply(421, '4.3.0', 'Internal fault, try again later')))
-      this.#dialog.closing = 'gateway'
+      this.#fail(error)
     }
     this.#isBusy = false
     this.#afterPump()
+  }
+
+  #fail(error: unknown): void {
+    this.#deps.onFault(error as Error, 'A session ended by a fault of the gateway')
+    this.#replies.add(replyLine(reply(421, '4.3.0', 'Internal fault, try again later')))
+    this.#dialog.closing = 'gateway'
   }
 
   #afterPump(): void {
@@ -192,7 +202,10 @@ export class Session {
       this.#dialog.malformed(reply(500, '5.5.2', 'Lines end with CR LF'), 'bare-lf-in-command')
     } else if (/[\0\r]/.test(line)) {
       this.#dialog.malformed(reply(500, '5.5.2', 'A command has no NUL and no CR in it'), 'control-octet-in-command')
-    } else this.#dialog.command(line, lineBytes)
+    } else {
+      const answered = this.#dialog.command(line, lineBytes)
+      if (answered instanceof Promise) return answered
+    }
     return this.#dialog.unloggedCount > unloggedEvents ? this.#dialog.logged : null
   }
 

@@ -8,6 +8,8 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Attributes } from '../../rules/attributes.ts'
 import { evaluateStage, type StageResult } from '../../rules/evaluate-stage.ts'
 import { stages, type Stage } from '../../contracts/vocabulary.ts'
+import type { Checks } from '../checks/checks-contract.ts'
+import { andThen, type MaybePromise } from './maybe-promise.ts'
 import type { Timings, Transaction } from './transaction.ts'
 
 const timingOf = {
@@ -19,12 +21,30 @@ const timingOf = {
   complete: 'completeUs',
 } as const satisfies Record<Stage, keyof Timings>
 
-/** `recipient` is the normalised address that is asked for at `rcpt`, before it joins the transaction; else `null`. */
+/** What running a stage needs beside the transaction. */
+export type StageDeps = { checks: Checks; clock: Clock }
+
+/**
+ * Looks up what the rules of this stage ask for, then runs them. `recipient` is the normalised address that is asked
+ * for at `rcpt`, before it joins the transaction; else `null`.
+ */
 export function runStage(
+  deps: StageDeps,
+  transaction: Transaction,
+  stage: Stage,
+  recipient: string | null,
+): MaybePromise<StageResult> {
+  const startedUs = deps.clock.monotonicUs()
+  const looked = deps.checks.before(transaction, stage, recipient)
+  return andThen(looked, () => runRules(transaction, stage, recipient, deps.clock, startedUs))
+}
+
+function runRules(
   transaction: Transaction,
   stage: Stage,
   recipient: string | null,
   clock: Clock,
+  stageStartedUs: number,
 ): StageResult {
   const startedUs = clock.monotonicUs()
   const index = recipient === null ? null : transaction.recipients.length
@@ -34,7 +54,7 @@ export function runStage(
   transaction.progress = result.progress
   if (stage === 'header') transaction.isHeaderJudged = true
   if (result.evaluation.hits.length > 0) transaction.evaluations.push({ ...result.evaluation, durationUs })
-  addTiming(transaction.timings, timingOf[stage], durationUs)
+  addTiming(transaction.timings, timingOf[stage], clock.monotonicUs() - stageStartedUs)
   return result
 }
 
@@ -70,7 +90,7 @@ function attributesAt(transaction: Transaction, stage: Stage, recipient: string 
     subject: isHeaderKnown ? message.subject : null,
     attachments: isComplete ? message.attachments : [],
     messageBytes: isComplete ? message.messageBytes : null,
-    checks: transaction.checks,
+    checks: transaction.plugins.length === 0 ? transaction.checks : [...transaction.checks, ...transaction.plugins],
     loggedHeaderNames: null,
   }
 }

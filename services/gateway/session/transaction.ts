@@ -44,6 +44,7 @@ export type Transaction = {
   commandBytes: number
   evaluations: Evaluation[]
   checks: CheckResult[]
+  plugins: CheckResult[]
   progress: Progress
   /** The rules of `header` have run. */
   isHeaderJudged: boolean

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import type { Disk, OpenFile } from './disk.ts'
 
 const queuedBytes = 1024 * 1024
+const readBytes = 64 * 1024
 
 export class LargeMessageFile {
   readonly path: string
@@ -36,6 +37,20 @@ export class LargeMessageFile {
     this.#queuedBytes += chunk.length
     this.#writing ??= this.#writeQueued()
     if (this.#queuedBytes > queuedBytes) return this.#writing
+  }
+
+  /** What was written, read back once it has left memory. */
+  async *octets(): AsyncGenerator<Uint8Array> {
+    if (this.#writing !== null) await this.#writing
+    if (this.#failure !== null) throw new Error(`cannot write ${this.path}`, { cause: this.#failure })
+    const file = await this.#disk.openForReading(this.path)
+    try {
+      for (let offset = 0; offset < this.#byteLength; offset += readBytes) {
+        yield await this.#disk.readAt(file, Math.min(readBytes, this.#byteLength - offset), offset)
+      }
+    } finally {
+      await this.#disk.close(file)
+    }
   }
 
   /** All octets and the name of the file are on the medium when it resolves. */

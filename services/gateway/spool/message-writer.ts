@@ -37,6 +37,12 @@ export class MessageWriter implements SpooledMessage {
     if (this.#byteLength > smallMessageBytes || isCrowded) return this.#moveToFile()
   }
 
+  async *octets(): AsyncGenerator<Uint8Array> {
+    assert(!this.#isCommitting && !this.#isAborted, 'read after commit or abort')
+    if (this.#file !== null) yield* this.#file.octets()
+    else yield* this.#chunks
+  }
+
   async commit(envelope: Envelope): Promise<void> {
     assert(!this.#isCommitting && !this.#isAborted, 'committed twice, or after abort')
     assert(envelope.queueId === this.#queueId, 'the envelope is of another message')

@@ -46,6 +46,18 @@ describe('the spool with its relay', () => {
     expect((await readdir(place.folder)).filter((name) => name.startsWith('large-'))).toHaveLength(0)
   })
 
+  it.each([1_000, 3_000_000])('gives back a message of %i octets before it is committed, as often as it is asked', async (size) => {
+    const octets = Buffer.alloc(size, 'line of text\r\n')
+    const message = open.spool.begin(newQueueId())
+    for (let at = 0; at < size; at += 60_000) await message.write(octets.subarray(at, at + 60_000))
+    for (const _reader of ['first', 'second']) {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of message.octets()) chunks.push(chunk)
+      expect(Buffer.concat(chunks).equals(octets)).toBe(true)
+    }
+    message.abort()
+  })
+
   it('delivers a thousand messages over few connections', async () => {
     await Promise.all(
       Array.from({ length: 1_000 }, (_, index) =>

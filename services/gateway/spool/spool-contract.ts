@@ -41,6 +41,8 @@ export interface Spool {
 export interface SpooledMessage {
   /** Takes octets; the spool may keep a reference, so the caller must not reuse the buffer. A promise: wait before the next. */
   write(chunk: Uint8Array): void | Promise<void>
+  /** All that was written, from the first octet; after the last write and before commit. Rejects when the disk fails. */
+  octets(): AsyncIterable<Uint8Array>
   /** Resolves when octets and envelope are fsynced (group commit with other sessions). Rejects when the disk fails. */
   commit(envelope: Envelope): Promise<void>
   /** After the event is durable: the relay may take it. */
