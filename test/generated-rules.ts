@@ -20,11 +20,20 @@ const conditionsOf: Record<Stage, fc.Arbitrary<Condition>[]> = {
     word.map((one): Condition => ({ attribute: 'sender', matches: `${one}.*@` })),
     fc.constant<Condition>({ attribute: 'sender.domain', in: 'partners' }),
     fc.nat(3).map((one): Condition => ({ attribute: 'declaredSizeBytes', above: one * 1_000 })),
-    fc.constantFrom<Condition>({ check: 'spf', is: 'fail' }, { check: 'spf', is: 'unknown' }),
+    fc.constantFrom<Condition>(
+      { check: 'spf', is: 'fail' },
+      { check: 'spf', is: 'unknown' },
+      { attribute: 'check.spf', matches: '^p' },
+    ),
   ],
   rcpt: [
     word.map((one): Condition => ({ attribute: 'recipient', matches: one })),
     fc.nat(3).map((one): Condition => ({ attribute: 'refusedRecipientCount', above: one })),
+    fc.constantFrom<Condition>(
+      { check: 'greylist', is: 'wait' },
+      { not: { check: 'greylist', is: 'known' } },
+      { attribute: 'check.greylist', equals: 'passed' },
+    ),
   ],
   header: [
     word.map((one): Condition => ({ attribute: 'subject', matches: `\\b${one}\\b` })),
@@ -89,12 +98,14 @@ export function rule(branches: fc.Arbitrary<Branch> = branch): fc.Arbitrary<Omit
         when: condition(stage),
         then: branches,
         else: fc.option(branches, { nil: undefined }),
+        unknown: fc.option(branches, { nil: undefined }),
       })
-      .map(({ else: otherwise, ...rest }) => ({
+      .map(({ else: otherwise, unknown, ...rest }) => ({
         ...rest,
         name: 'generated',
         stage,
         ...(otherwise === undefined ? {} : { else: otherwise }),
+        ...(unknown === undefined ? {} : { unknown }),
       })),
   )
 }
@@ -143,11 +154,20 @@ export const mail: fc.Arbitrary<Mail> = fc
     ),
     messageBytes: fc.nat(6_000),
     spf: fc.constantFrom('pass', 'fail', 'unknown', null),
+    /** By position of the recipient. */
+    greylist: fc.array(fc.constantFrom('wait', 'passed', 'known', 'unknown', null), { maxLength: 5 }),
     abortAfter: fc.constantFrom<Mail['abortAfter'][]>(null, null, null, null, 'mail', 'rcpt', 'header'),
   })
-  .map(({ forwardConfirmed, country, ip, kind, spf, ...rest }): Mail => ({
+  .map(({ forwardConfirmed, country, ip, kind, spf, greylist, ...rest }): Mail => ({
     ...rest,
     remote: { forwardConfirmed, country, ip },
     headers: kind === null ? [] : [{ name: 'X-Kind', value: kind }],
-    checks: spf === null ? [] : [{ name: 'spf', stage: 'mail', result: spf, detail: null, durationUs: 1 }],
+    checks: [
+      ...(spf === null ? [] : [{ name: 'spf', stage: 'mail' as const, result: spf, detail: null, durationUs: 1 }]),
+      ...greylist.flatMap((result, recipient) =>
+        result === null
+          ? []
+          : [{ name: 'greylist', stage: 'rcpt' as const, result, detail: null, durationUs: 1, recipient }],
+      ),
+    ],
   }))

@@ -72,7 +72,12 @@ export function judgeLive(mail: Mail, compiled: CompiledRuleset): TransactionEnd
     checks: [],
   }
   const run = (stage: Stage, recipient: number | null, timing: keyof typeof timings): Verdict | null => {
-    const checks = event.checks.filter((check) => order.indexOf(check.stage) <= order.indexOf(stage))
+    // Written apart from attributes.ts, as everything here: about others and about refused ones a rule learns nothing.
+    const checks = event.checks.filter((check) => {
+      if (order.indexOf(check.stage) > order.indexOf(stage)) return false
+      if (check.recipient == null || stage === 'rcpt') return (check.recipient ?? recipient) === recipient
+      return !isRefused(event.recipients[check.recipient]?.outcome ?? 'refused')
+    })
     const result = evaluateStage(compiled, stage, { ...known, checks }, progress, recipient)
     progress = result.progress
     timings[timing] = 1

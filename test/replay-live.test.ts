@@ -111,7 +111,7 @@ describe('replaying what the gateway logged', () => {
               reason: event.reason === 'duplicate' ? after.reason : event.reason,
             })
             const explained = explainTransaction(event, rules)
-              .rules.filter((told) => told.result === 'hit' || told.result === 'else')
+              .rules.filter((told) => told.isLogged)
               .map((told) => [told.stage, told.recipient, told.ruleId, told.weight, told.matchedText])
             const logged = event.evaluations.flatMap(({ stage, recipient, hits }) =>
               hits.map((hit) => [stage, recipient, hit.ruleId, hit.weight, hit.matchedText]),

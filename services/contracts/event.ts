@@ -96,11 +96,11 @@ export const ruleActions = [
 ] as const
 export type RuleAction = (typeof ruleActions)[number]
 
-/** One rule that hit (its `then` branch), or took its `else` branch with an effect. */
+/** One rule that hit (its `then` branch), or took its `else` or `unknown` branch with an effect. */
 export const RuleHit = Type.Object({
   ruleId: Type.String(),
   revision: Type.Integer({ minimum: 1 }),
-  branch: Type.Enum(['then', 'else']),
+  branch: Type.Enum(['then', 'else', 'unknown']),
   attribute: orNull(Type.String()),
   /** At most 64 octets of the text that matched. */
   matchedText: orNull(Type.String()),
@@ -126,9 +126,12 @@ export type Evaluation = Static<typeof Evaluation>
 export const CheckResult = Type.Object({
   name: Type.String(),
   stage: oneOf(stages),
+  /** Every check and plug-in may answer `unknown`: it had no answer in time. */
   result: Type.String(),
   detail: orNull(Type.String()),
   durationUs: micros,
+  /** Position in `recipients` of the one that a check of stage rcpt was about; absent or `null` elsewhere. */
+  recipient: Type.Optional(orNull(Type.Integer({ minimum: 0 }))),
 })
 export type CheckResult = Static<typeof CheckResult>
 

@@ -9,8 +9,9 @@
  * `null` is "there is none": such a value matches nothing but `exists: false`. `undefined` is "nobody can tell": a
  * check that did not answer, or in a replay what the log does not hold; it makes a condition unknown.
  */
-import type { Attachment, LoggedHeader, Remote, Tls, TransactionEnded } from '../contracts/event.ts'
+import type { Attachment, CheckResult, LoggedHeader, Remote, Tls, TransactionEnded } from '../contracts/event.ts'
 import { stages, type Stage } from '../contracts/vocabulary.ts'
+import { checkNamed } from './check-names.ts'
 
 export type Attributes = {
   remote: Remote
@@ -31,8 +32,8 @@ export type Attributes = {
   subject: string | null
   attachments: readonly Attachment[]
   messageBytes: number | null
-  /** Results of checks and plug-ins up to this stage. */
-  checks: readonly { name: string; result: string }[]
+  /** Results of checks and plug-ins that a rule of this stage sees: those of `checksSeen`. */
+  checks: readonly { name: string; result: string; recipient?: number | null }[]
   /** Lower-case names of the headers the log holds where a message has them; `null`: no header is missing. */
   loggedHeaderNames?: ReadonlySet<string> | null
 }
@@ -159,16 +160,38 @@ export function attributesOf(
     subject: isHeaderKnown ? event.subject : null,
     attachments: isComplete ? event.attachments : none,
     messageBytes: isComplete ? event.messageBytes : null,
-    checks: checksUpTo(event, at),
+    checks: checksSeen(
+      event.plugins.length === 0 ? event.checks : [...event.checks, ...event.plugins],
+      stage,
+      recipientIndex,
+      recipients,
+    ),
     loggedHeaderNames: null,
   }
 }
 
 const none: readonly never[] = []
 
-function checksUpTo({ checks, plugins }: TransactionEnded, at: number): Attributes['checks'] {
-  if (checks.length === 0 && plugins.length === 0) return none
-  return [...checks, ...plugins].filter((check) => stages.indexOf(check.stage) <= at)
+/**
+ * Of all results so far those that a rule of a stage sees, live as in a replay. At `rcpt` that are the results about
+ * this recipient and those about the whole transaction; after `rcpt` those about any recipient that was taken, as
+ * with the attribute `recipient`: where they differ, a condition holds if one of them fits.
+ */
+export function checksSeen(
+  results: readonly CheckResult[],
+  stage: Stage,
+  recipientIndex: number | null,
+  recipients: readonly { outcome: string }[],
+): readonly CheckResult[] {
+  if (results.length === 0) return none
+  const at = stages.indexOf(stage)
+  return results.filter(({ stage: from, recipient }) => {
+    if (stages.indexOf(from) > at) return false
+    if (recipient == null) return true
+    if (recipientIndex !== null) return recipient === recipientIndex
+    const about = recipients[recipient]
+    return about !== undefined && isTaken(about)
+  })
 }
 
 /** Whether a recipient was answered 250: discarded and quarantined ones were. */
@@ -211,9 +234,18 @@ function headerAttribute(name: string): Attribute {
 
 function checkAttribute(name: string): Attribute {
   const wanted = name.slice('check.'.length)
-  return attribute(name, 'text', 'connect', `result of the check ${wanted}`, (a) => {
-    const check = a.checks.findLast((one) => one.name === wanted)
-    return check === undefined ? undefined : check.result
+  return attribute(name, 'text', checkNamed(wanted)?.from ?? 'connect', `result of the check ${wanted}`, (a) => {
+    // About the transaction the last result counts, about recipients each of them does.
+    let whole: string | undefined
+    let several: string[] | null = null
+    for (const check of a.checks) {
+      if (check.name !== wanted) continue
+      if (check.recipient == null) whole = check.result
+      else (several ??= []).push(check.result)
+    }
+    if (several === null) return whole
+    if (whole !== undefined) several.push(whole)
+    return several.length === 1 ? several[0] : several
   })
 }
 

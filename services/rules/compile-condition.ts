@@ -52,6 +52,15 @@ export function compileCondition(condition: Condition, scope: ConditionScope): C
     return compileCheck(scope.slotOf(`check.${condition.check}`), results)
   }
   const slot = scope.slotOf(condition.attribute)
+  const compiled = compileTest(condition, slot, scope)
+  return condition.attribute.startsWith('check.') ? answered(slot, compiled) : compiled
+}
+
+function compileTest(
+  condition: Extract<Condition, { attribute: string }>,
+  slot: number,
+  scope: ConditionScope,
+): CompiledCondition {
   if ('matches' in condition) return compileMatches(slot, condition.matches, condition.caseSensitive ?? false, scope)
   if ('equals' in condition) return compileEquals(slot, condition.equals, condition.caseSensitive ?? false)
   if ('in' in condition)
@@ -221,10 +230,28 @@ function compileExists(slot: number, wanted: boolean): CompiledCondition {
 /** Asking for `unknown` is the one question that a check without an answer answers. */
 function compileCheck(slot: number, results: ReadonlySet<string>): CompiledCondition {
   return (context) => {
+    const value = context.valueOf(slot) ?? noAnswer
+    if (typeof value !== 'object') {
+      if (results.has(value as string)) return matched(context, slot, value as string)
+      return value === noAnswer ? null : false
+    }
+    let truth: Truth = false
+    for (const result of value as readonly string[]) {
+      if (results.has(result)) return matched(context, slot, result)
+      if (result === noAnswer) truth = null
+    }
+    return truth
+  }
+}
+
+const noAnswer = 'unknown'
+
+/** What is asked of the text of a result: `unknown` is no text of an answer. */
+function answered(slot: number, condition: CompiledCondition): CompiledCondition {
+  return (context) => {
     const value = context.valueOf(slot)
-    const result = typeof value === 'string' ? value : 'unknown'
-    if (results.has(result)) return matched(context, slot, result)
-    return result === 'unknown' ? null : false
+    const isUnknown = typeof value === 'object' ? value?.some((one) => one === noAnswer) : value === noAnswer
+    return isUnknown ? null : condition(context)
   }
 }
 

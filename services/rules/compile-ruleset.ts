@@ -7,7 +7,7 @@
 import { stages, type Stage } from '../contracts/vocabulary.ts'
 import { attributeNamed, type Attribute } from './attributes.ts'
 import { compileCondition, listScope, type CompiledCondition, type ConditionScope } from './compile-condition.ts'
-import type { Branch, Rule, Ruleset } from './ruleset.ts'
+import type { Branch, Condition, Rule, Ruleset } from './ruleset.ts'
 import { rulesetHash } from './ruleset-hash.ts'
 import { marksOf } from './marks.ts'
 import { PatternBank } from './pattern-bank.ts'
@@ -18,13 +18,14 @@ export type CompiledRule = {
   when: CompiledCondition
   then: CompiledBranch
   else: CompiledBranch | null
+  unknown: CompiledBranch | null
 }
 
 export type CompiledBranch = {
   branch: Branch
   weightThousandths: number
   marks: readonly string[]
-  /** Whether taking it changes or shows anything; an `else` that does nothing is not logged. */
+  /** Whether taking it changes or shows anything; an `else` or `unknown` that does nothing is not logged. */
   hasEffect: boolean
 }
 
@@ -40,6 +41,15 @@ export type CompiledRuleset = {
   banks: readonly PatternBank[]
   /** Lower-case names of the headers that rules ask for: the gateway logs these whatever else it logs. */
   headerNames: ReadonlySet<string>
+  /** What rules of each stage ask for, shadow ones included: a gateway need find out nothing else, nor earlier. */
+  asksAt: Readonly<Record<Stage, StageNeeds>>
+}
+
+export type StageNeeds = {
+  /** Names of checks and plug-ins. */
+  checks: ReadonlySet<string>
+  /** Names of other attributes, `remote.country` or `header.Subject`. */
+  attributes: ReadonlySet<string>
 }
 
 /** The rule set must have passed `rulesetOf` or `parseRuleset`; what these refuse throws here. */
@@ -69,12 +79,45 @@ export function compileRuleset(ruleset: Ruleset): CompiledRuleset {
       when: compileCondition(rule.when, scopes.get(rule.stage)!),
       then: compileBranch(rule.then),
       else: rule.else === undefined ? null : compileBranch(rule.else),
+      unknown: rule.unknown === undefined ? null : compileBranch(rule.unknown),
     })
   }
   const headerNames = attributes
     .filter((attribute) => attribute.name.startsWith('header.'))
     .map((attribute) => attribute.name.slice('header.'.length).toLowerCase())
-  return { ruleset, hash: rulesetHash(ruleset), stageRules, attributes, banks, headerNames: new Set(headerNames) }
+  return {
+    ruleset,
+    hash: rulesetHash(ruleset),
+    stageRules,
+    attributes,
+    banks,
+    headerNames: new Set(headerNames),
+    asksAt: needsByStage(stageRules),
+  }
+}
+
+function needsByStage(stageRules: CompiledRuleset['stageRules']): CompiledRuleset['asksAt'] {
+  const needsOf = (stage: Stage): StageNeeds => {
+    const names = new Set(stageRules[stage].flatMap(({ rule }) => attributesAskedBy(rule.when)))
+    const checks = [...names].filter((name) => name.startsWith(checkPrefix))
+    return {
+      checks: new Set(checks.map((name) => name.slice(checkPrefix.length))),
+      attributes: new Set([...names].filter((name) => !name.startsWith(checkPrefix))),
+    }
+  }
+  return Object.fromEntries(stages.map((stage) => [stage, needsOf(stage)])) as Record<Stage, StageNeeds>
+}
+
+const checkPrefix = 'check.'
+
+/** Names of all attributes in a condition; of checks `check.<name>`. */
+export function attributesAskedBy(condition: Condition): string[] {
+  if ('all' in condition) return condition.all.flatMap(attributesAskedBy)
+  if ('any' in condition) return condition.any.flatMap(attributesAskedBy)
+  if ('not' in condition) return attributesAskedBy(condition.not)
+  if ('country' in condition) return ['remote.country']
+  if ('check' in condition) return [checkPrefix + condition.check]
+  return [condition.attribute]
 }
 
 /** Banks are a stage's own, so that no pattern is run before a rule of the stage asks for it. */

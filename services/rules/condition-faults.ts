@@ -4,6 +4,7 @@
  */
 import { stages, type Stage } from '../contracts/vocabulary.ts'
 import { attributeNamed, attributeNames, attributeNamesAt, isKnownAt, type Attribute } from './attributes.ts'
+import { checkFamilies, checkNamed, checkNames, mayAnswer, unknownResult, type KnownCheck } from './check-names.ts'
 import { FaultList, isMember, isPlainObject, nearest, type Path } from './fault-list.ts'
 import { maskedPrefix, parseIpPrefix } from './ip-prefix-set.ts'
 import { listNamePattern, rulesetLimits } from './ruleset.ts'
@@ -29,7 +30,7 @@ const kinds = {
 } as const
 type Kind = keyof typeof kinds
 const kindNames = Object.keys(kinds) as Kind[]
-const checkNamePattern = /^[a-z0-9][a-z0-9-]*$/
+const checkPrefix = 'check.'
 
 export function conditionFaults(
   faults: FaultList,
@@ -98,16 +99,14 @@ function addAttributeFaults(scope: Scope, path: Path, name: unknown): Attribute 
     return null
   }
   const attribute = attributeNamed(name)
-  if (attribute === null) {
+  if (name.startsWith(checkPrefix) && checkNamed(name.slice(checkPrefix.length)) === null) {
+    const checkName = name.slice(checkPrefix.length)
+    faults.add([...path, 'attribute'], `There is no check "${checkName}"`, checkNameRemedy(checkName))
+  } else if (attribute === null) {
     const remedy = nearest(name, attributeNames) ?? `Known are ${attributeNamesAt(stage ?? 'complete').join(', ')}`
     faults.add([...path, 'attribute'], `There is no attribute "${name}"`, remedy)
   } else if (stage !== null && !isKnownAt(attribute, stage)) {
-    const later = stages.slice(stages.indexOf(attribute.from))
-    faults.add(
-      [...path, 'attribute'],
-      `${name} is not yet known at ${stage}`,
-      later.length === 1 ? `It works at ${later[0]}` : `It works from ${attribute.from} on: ${later.join(', ')}`,
-    )
+    faults.add([...path, 'attribute'], `${name} is not yet known at ${stage}`, worksFrom(attribute.from))
   }
   return attribute
 }
@@ -179,17 +178,49 @@ const checkOf: Record<Kind, KindCheck> = {
   exists: ({ faults }, path, { exists }) => {
     if (typeof exists !== 'boolean') faults.add(path, 'exists is true or false')
   },
-  is: ({ faults }, path, condition) => {
-    if (typeof condition.check !== 'string' || !checkNamePattern.test(condition.check)) {
-      faults.add(
-        [...path.slice(0, -1), ...('check' in condition ? ['check'] : [])],
-        'This condition needs the name of a check',
-      )
-    }
+  is: (scope, path, condition) => {
+    const check = addCheckFaults(scope, path, condition)
     for (const [entryPath, result] of entriesOf(path, condition.is)) {
-      if (typeof result !== 'string' || result === '') faults.add(entryPath, 'is holds one result, or some in [ ]')
+      if (typeof result !== 'string' || result === '') {
+        scope.faults.add(entryPath, 'is holds one result, or some in [ ]')
+      } else if (check !== null && !mayAnswer(check, result)) {
+        const words = [...(check.results ?? []), unknownResult]
+        const others = check.resultPattern === undefined ? '' : ', and addresses like 127.0.0.2'
+        const remedy = nearest(result, words) ?? `Its answers are ${words.join(', ')}${others}`
+        scope.faults.add(entryPath, `The check ${check.name} never answers "${result}"`, remedy)
+      }
     }
   },
+}
+
+function addCheckFaults({ faults, stage }: Scope, path: Path, condition: Record<string, unknown>): KnownCheck | null {
+  const { check: name } = condition
+  const place = [...path.slice(0, -1), ...('check' in condition ? ['check'] : [])]
+  if (typeof name !== 'string') {
+    faults.add(place, 'This condition needs the name of a check')
+    return null
+  }
+  const check = checkNamed(name)
+  if (check === null) faults.add(place, `There is no check "${name}"`, checkNameRemedy(name))
+  else if (stage !== null && !isFrom(check.from, stage)) {
+    faults.add(place, `The check ${name} has no answer yet at ${stage}`, worksFrom(check.from))
+  }
+  return check
+}
+
+function checkNameRemedy(name: string): string {
+  const isFamily = checkFamilies.some(({ prefix }) => name.startsWith(prefix))
+  if (isFamily) return 'The name behind it has lower-case letters, digits and -, as in the configuration'
+  return nearest(name, checkNames) ?? `There are ${checkNames.join(', ')}`
+}
+
+function isFrom(from: Stage, stage: Stage): boolean {
+  return stages.indexOf(from) <= stages.indexOf(stage)
+}
+
+function worksFrom(from: Stage): string {
+  const later = stages.slice(stages.indexOf(from))
+  return later.length === 1 ? `It works at ${later[0]}` : `It works from ${from} on: ${later.join(', ')}`
 }
 
 function visitMembers(

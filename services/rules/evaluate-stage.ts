@@ -13,6 +13,7 @@
 import type { Evaluation, Reply, RuleHit } from '../contracts/event.ts'
 import type { Stage } from '../contracts/vocabulary.ts'
 import type { Attributes } from './attributes.ts'
+import type { Truth } from './compile-condition.ts'
 import { StageContext } from './stage-context.ts'
 import { thousandths, type CompiledBranch, type CompiledRule, type CompiledRuleset } from './compile-ruleset.ts'
 import { headerMark, subjectMark } from './marks.ts'
@@ -138,11 +139,9 @@ function runRules(
     context.matchedSlot = null
     context.matchedText = null
     const truth = rule.when(context)
-    const branch = truth === true ? rule.then : truth === false ? rule.else : null
+    const branch = truth === true ? rule.then : truth === false ? rule.else : rule.unknown
     const hit =
-      branch === null || (truth === false && !branch.hasEffect)
-        ? null
-        : ruleHit(rule, branch, truth === true, context)
+      branch === null || (truth !== true && !branch.hasEffect) ? null : ruleHit(rule, branch, truth, context)
     if (hit !== null) {
       run.hits.push(hit)
       run.branches.push(branch!)
@@ -159,11 +158,12 @@ function runRules(
   return run
 }
 
-function ruleHit(rule: CompiledRule, branch: CompiledBranch, isThen: boolean, context: StageContext): RuleHit {
+function ruleHit(rule: CompiledRule, branch: CompiledBranch, truth: Truth, context: StageContext): RuleHit {
+  const isThen = truth === true
   return {
     ruleId: rule.rule.id,
     revision: rule.rule.revision,
-    branch: isThen ? 'then' : 'else',
+    branch: isThen ? 'then' : truth === false ? 'else' : 'unknown',
     attribute: isThen ? context.matchedAttribute : null,
     matchedText: isThen ? context.cutMatchedText : null,
     weight: branch.weightThousandths / 1000,

@@ -139,13 +139,13 @@ describe('an explanation', () => {
             stage,
             recipient,
             hit.ruleId,
-            hit.branch === 'then' ? 'hit' : 'else',
+            hit.branch === 'then' ? 'hit' : hit.branch,
             hit.weight,
             hit.matchedText,
           ]),
         )
         const explained = told
-          .filter((one) => one.result === 'hit' || one.result === 'else')
+          .filter((one) => one.isLogged)
           .map((one) => [one.stage, one.recipient, one.ruleId, one.result, one.weight, one.matchedText])
         expect(explained).toEqual(logged)
         expect(new Set(told.map((one) => one.ruleId))).toEqual(new Set(ruleset.rules.map((rule) => rule.id)))

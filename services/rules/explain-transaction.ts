@@ -13,7 +13,7 @@ import type { Progress, RuleStep, StageResult } from './evaluate-stage.ts'
 import type { RuleMode } from './ruleset.ts'
 import { simulateTransaction, type Simulation } from './simulate-transaction.ts'
 
-/** `unknown`: a check did not answer, or the log does not hold what the rule asks for; no branch was taken. */
+/** `unknown`: a check did not answer, or the log does not hold what the rule asks for; its `unknown` branch was taken. */
 export type RuleResult = 'hit' | 'else' | 'missed' | 'unknown' | 'not-run'
 
 export type RuleExplanation = {
@@ -25,6 +25,8 @@ export type RuleExplanation = {
   /** Position in `recipients` for a rule of `rcpt` that ran or could have, else `null`. */
   recipient: number | null
   result: RuleResult
+  /** It stands among the hits of the event: it hit, or took another branch that does something. */
+  isLogged: boolean
   attribute: string | null
   matchedText: string | null
   action: RuleAction
@@ -85,6 +87,7 @@ function stepsTold(
       stage,
       recipient,
       result: truth === null ? 'unknown' : truth ? 'hit' : hit === null ? 'missed' : 'else',
+      isLogged: hit !== null,
       attribute: truth ? attribute : null,
       matchedText: truth ? matchedText : null,
       action: hit?.action ?? 'none',
@@ -113,6 +116,7 @@ function restTold(
       stage,
       recipient,
       result: 'not-run',
+      isLogged: false,
       attribute: null,
       matchedText: null,
       action: 'none',

@@ -242,9 +242,9 @@ const rows: Row[] = [
   ['mail', { not: { check: 'spf', is: 'pass' } }, { checks: [check('spf', 'none')] }, {}],
   [
     'helo',
-    { check: 'dns', is: 'bad' },
-    { checks: [check('dns', 'bad', 'helo')] },
-    { checks: [check('dns', 'bad', 'mail')] },
+    { check: 'dnsbl-one', is: '127.0.0.2' },
+    { checks: [check('dnsbl-one', '127.0.0.2', 'helo')] },
+    { checks: [check('dnsbl-one', '127.0.0.2', 'mail')] },
   ],
   ['complete', { attribute: 'check.dkim', matches: '^f' }, { checks: [check('dkim', 'fail', 'complete')] }, {}],
   // all, any, not

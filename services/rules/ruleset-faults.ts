@@ -23,7 +23,7 @@ import {
 } from './ruleset.ts'
 
 const rulesetKeys = ['name', 'markAt', 'rejectAt', 'subjectTag', 'decideHeaderRulesAt', 'lists', 'rules']
-const ruleKeys = ['id', 'revision', 'name', 'stage', 'mode', 'when', 'then', 'else']
+const ruleKeys = ['id', 'revision', 'name', 'stage', 'mode', 'when', 'then', 'else', 'unknown']
 
 export function rulesetOf(value: unknown): { ruleset: Ruleset } | { faults: PathFault[] } {
   const faults = new FaultList()
@@ -129,6 +129,7 @@ function addRuleFaults(faults: FaultList, path: Path, rule: unknown, lists: Read
   if (rule.then === undefined) faults.add(path, 'A rule needs something to do: then')
   else branchFaults(faults, [...path, 'then'], rule.then)
   if (rule.else !== undefined) branchFaults(faults, [...path, 'else'], rule.else)
+  if (rule.unknown !== undefined) branchFaults(faults, [...path, 'unknown'], rule.unknown)
 }
 
 function addStageFault(faults: FaultList, path: Path, stage: unknown): Stage | null {
@@ -163,5 +164,6 @@ function ruleWithDefaults(rule: Record<string, unknown>): Rule {
     when: rule.when as Condition,
     then: rule.then as Branch,
     ...(rule.else === undefined ? {} : { else: rule.else as Branch }),
+    ...(rule.unknown === undefined ? {} : { unknown: rule.unknown as Branch }),
   }
 }

@@ -51,7 +51,7 @@ export type Condition =
   | { attribute: string; below: number }
   | { attribute: string; between: [number, number] }
   | { attribute: string; exists: boolean }
-  /** Result of a check or plug-in; without one the condition is unknown, and the rule takes no branch. */
+  /** Result of a check or plug-in; without one the condition is unknown, and the rule takes its `unknown` branch. */
   | { check: string; is: string | string[] }
 
 const caseSensitive = Type.Optional(Type.Boolean())
@@ -159,6 +159,8 @@ export const Rule = Type.Object(
     when: Condition,
     then: Branch,
     else: Type.Optional(Branch),
+    /** Where nobody can tell whether `when` holds; without it such a rule does nothing. */
+    unknown: Type.Optional(Branch),
   },
   strict,
 )

@@ -5,8 +5,9 @@
  *      see what was seen live.
  */
 import type { Clock } from '../../kit/clock.ts'
-import type { Attributes } from '../../rules/attributes.ts'
+import { checksSeen, type Attributes } from '../../rules/attributes.ts'
 import { evaluateStage, type StageResult } from '../../rules/evaluate-stage.ts'
+import type { CheckResult } from '../../contracts/event.ts'
 import { stages, type Stage } from '../../contracts/vocabulary.ts'
 import type { Checks } from '../checks/checks-contract.ts'
 import { andThen, type MaybePromise } from './maybe-promise.ts'
@@ -48,7 +49,7 @@ function runRules(
 ): StageResult {
   const startedUs = clock.monotonicUs()
   const index = recipient === null ? null : transaction.recipients.length
-  const attributes = attributesAt(transaction, stage, recipient)
+  const attributes = attributesAt(transaction, stage, recipient, index)
   const result = evaluateStage(transaction.policy.rules, stage, attributes, transaction.progress, index)
   const durationUs = clock.monotonicUs() - startedUs
   transaction.progress = result.progress
@@ -62,7 +63,12 @@ export function addTiming(timings: Timings, name: keyof Timings, durationUs: num
   timings[name] = (timings[name] ?? 0) + durationUs
 }
 
-function attributesAt(transaction: Transaction, stage: Stage, recipient: string | null): Attributes {
+function attributesAt(
+  transaction: Transaction,
+  stage: Stage,
+  recipient: string | null,
+  index: number | null,
+): Attributes {
   const { facts, message } = transaction
   const at = stages.indexOf(stage)
   const isMailKnown = at >= stages.indexOf('mail')
@@ -90,7 +96,11 @@ function attributesAt(transaction: Transaction, stage: Stage, recipient: string 
     subject: isHeaderKnown ? message.subject : null,
     attachments: isComplete ? message.attachments : [],
     messageBytes: isComplete ? message.messageBytes : null,
-    checks: transaction.plugins.length === 0 ? transaction.checks : [...transaction.checks, ...transaction.plugins],
+    checks: checksSeen(resultsOf(transaction), stage, index, transaction.recipients),
     loggedHeaderNames: null,
   }
+}
+
+function resultsOf({ checks, plugins }: Transaction): readonly CheckResult[] {
+  return plugins.length === 0 ? checks : [...checks, ...plugins]
 }

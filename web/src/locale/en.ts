@@ -289,6 +289,7 @@ export const en = {
     rejectAt: 'reject {value}',
     shadow: 'shadow',
     else: 'else',
+    unknown: 'not known',
     in: 'in {attribute}',
   },
   search: {

@@ -289,6 +289,7 @@ export const ja: Messages = {
     rejectAt: '拒否 {value}',
     shadow: '影',
     else: 'それ以外',
+    unknown: '不明',
     in: '{attribute} 内',
   },
   search: {

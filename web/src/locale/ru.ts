@@ -289,6 +289,7 @@ export const ru: Messages = {
     rejectAt: 'отказ {value}',
     shadow: 'теневое',
     else: 'иначе',
+    unknown: 'неизвестно',
     in: 'в {attribute}',
   },
   search: {
