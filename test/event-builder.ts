@@ -196,11 +196,11 @@ export class LogBuilder {
 }
 
 function recipientCountOf(chance: number): number {
-  // Mean 2.3: most have one, a few have many.
+  // Mean 2.31: most have one, a few have many.
   if (chance < 0.6) return 1
-  if (chance < 0.8) return 2
-  if (chance < 0.93) return 4
-  return chance < 0.98 ? 8 : 14
+  if (chance < 0.78) return 2
+  if (chance < 0.92) return 4
+  return chance < 0.975 ? 8 : 14
 }
 
 function recipientOf(address: string, isRefused: boolean): LoggedRecipient {

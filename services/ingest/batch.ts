@@ -7,7 +7,7 @@
  */
 import type { SegmentOpened } from '../contracts/event.ts'
 import { CopyRows } from './copy-rows.ts'
-import { isRejected, type DecodedLine, type LineDecoder, type RejectedLine } from './decode-line.ts'
+import { isRejected, keptLine, type KeptLine, type LineDecoder, type RejectedLine } from './decode-line.ts'
 import type { Line } from './line-splitter.ts'
 import type { RecipientIds } from './recipient-id.ts'
 
@@ -21,7 +21,7 @@ export type SegmentPosition = {
 }
 
 export type Batch = {
-  lines: DecodedLine[]
+  lines: KeptLine[]
   rejected: RejectedLine[]
   /** The rows of all `lines`. */
   rows: CopyRows
@@ -81,7 +81,7 @@ export class BatchBuilder {
       this.#header = decoded.event
     }
     const fault = this.#batch.rows.add(decoded)
-    if (fault === null) this.#batch.lines.push(decoded)
+    if (fault === null) this.#batch.lines.push(keptLine(decoded))
     else this.#batch.rejected.push(rejectedRow(decoded, fault))
   }
 
@@ -112,7 +112,7 @@ export class BatchBuilder {
   }
 }
 
-export function rejectedRow(line: DecodedLine, detail: string, reason: 'row' | 'conflict' = 'row'): RejectedLine {
+export function rejectedRow(line: KeptLine, detail: string, reason: 'row' | 'conflict' = 'row'): RejectedLine {
   const { node, boot, seq } = line.event
   return { reason, detail, line: line.line, digest: line.digest, positionBytes: line.positionBytes, place: { node, boot, seq } }
 }

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg'
 import type { Batch } from './batch.ts'
-import type { DecodedLine, LogPlace, RejectedLine } from './decode-line.ts'
+import type { KeptLine, LogPlace, RejectedLine } from './decode-line.ts'
 import { formatSeqRanges, parseSeqRanges, rangesOf, union, type SeqRanges } from './seq-ranges.ts'
 
 export type BootState = { key: string; node: string; boot: string; seqs: SeqRanges }
@@ -46,7 +46,7 @@ export async function updateBoots(
   client: pg.PoolClient,
   tenantId: string,
   boots: ReadonlyMap<string, BootState>,
-  loaded: readonly DecodedLine[],
+  loaded: readonly KeptLine[],
   rejected: readonly RejectedLine[],
 ): Promise<void> {
   for (const state of boots.values()) {
@@ -79,14 +79,14 @@ export async function updateBoots(
  * Whether nothing is missing in the boot now; and, where something is, the newest of the events just loaded that
  * stand before the first hole: not the newest there is, but one before which nothing is missing.
  */
-function completeness(seqs: SeqRanges, lines: readonly DecodedLine[]): [boolean, Date | null] {
+function completeness(seqs: SeqRanges, lines: readonly KeptLine[]): [boolean, Date | null] {
   const first = seqs[0]!
   if (first.from !== 1) return [false, null]
   if (seqs.length === 1) return [true, null]
   return [false, newestAt(lines.filter((line) => line.event.seq < first.upto))]
 }
 
-function newestAt(lines: readonly DecodedLine[]): Date | null {
+function newestAt(lines: readonly KeptLine[]): Date | null {
   let newest = ''
   for (const { event } of lines) if (event.at > newest) newest = event.at
   return newest === '' ? null : new Date(newest)
@@ -100,7 +100,7 @@ type BootNews = {
   endedCleanly: boolean
 }
 
-function newsOf(lines: readonly DecodedLine[]): BootNews {
+function newsOf(lines: readonly KeptLine[]): BootNews {
   const news: BootNews = { bootNumber: null, previousBoot: null, previousSeq: null, previousEndedCleanly: null, endedCleanly: false }
   for (const { event } of lines) {
     if (event.kind === 'segment.opened') news.bootNumber ??= event.bootNumber

@@ -11,7 +11,17 @@
 import { hash } from 'node:crypto'
 import { isAscii, isUtf8 } from 'node:buffer'
 import { Compile } from 'typebox/compile'
-import { eventSchemas, eventSchemaVersion, maxLineBytes, type EventKind, type TollgateEvent } from '../contracts/event.ts'
+import {
+  eventSchemas,
+  eventSchemaVersion,
+  maxLineBytes,
+  type DeliveryAttempted,
+  type EventKind,
+  type MessageFinished,
+  type SessionClosed,
+  type TollgateEvent,
+  type TransactionEnded,
+} from '../contracts/event.ts'
 import { timeMsOfTransactionId } from '../contracts/transaction-id.ts'
 import type { Line } from './line-splitter.ts'
 
@@ -41,6 +51,18 @@ export type DecodedLine = {
   positionBytes: number
 }
 
+type PlaceKeys = 'kind' | 'node' | 'boot' | 'seq' | 'at'
+/** What names an event; of those that are few, the whole. */
+export type EventHead =
+  | Pick<TransactionEnded, PlaceKeys | 'transactionId'>
+  | Pick<DeliveryAttempted, PlaceKeys | 'transactionId'>
+  | Pick<MessageFinished, PlaceKeys | 'transactionId'>
+  | Pick<SessionClosed, PlaceKeys | 'sessionId' | 'closedAt'>
+  | Exclude<TollgateEvent, TransactionEnded | DeliveryAttempted | MessageFinished | SessionClosed>
+
+/** A line whose rows are encoded. A parsed event is several times its line, and a batch holds thousands. */
+export type KeptLine = Omit<DecodedLine, 'event'> & { event: EventHead }
+
 export type RejectedLine = {
   reason: RejectReason
   detail: string
@@ -65,7 +87,7 @@ const validators = new Map(
 export function createLineDecoder(options: { tenantId: string; nowMs: () => number }): LineDecoder {
   return (line, context) => {
     const octets = line.octets.at(-1) === 0x0d ? line.octets.subarray(0, -1) : line.octets
-    const digest = hash('sha256', octets, 'buffer')
+    const digest = digestOf(octets)
     const rejected = (reason: RejectReason, detail: string, place: LogPlace | null = null): RejectedLine => ({
       reason,
       detail,
@@ -120,6 +142,29 @@ export function createLineDecoder(options: { tenantId: string; nowMs: () => numb
 
 export function isRejected(line: DecodedLine | RejectedLine): line is RejectedLine {
   return 'reason' in line
+}
+
+/** sha256. By way of a text: a Buffer of its own for each line is what the garbage collector would be busy with. */
+export function digestOf(octets: Buffer): Buffer {
+  return Buffer.from(hash('sha256', octets, 'latin1'), 'latin1')
+}
+
+export function keptLine({ event, json, line, digest, positionBytes }: DecodedLine): KeptLine {
+  return { event: headOf(event), json, line, digest, positionBytes }
+}
+
+/** The line as it was before `keptLine`. */
+export function wholeLine(kept: KeptLine): DecodedLine {
+  return { ...kept, event: JSON.parse(kept.json.toString()) as TollgateEvent }
+}
+
+function headOf(event: TollgateEvent): EventHead {
+  const { kind, node, boot, seq, at } = event
+  if (kind === 'transaction.ended' || kind === 'delivery.attempted' || kind === 'message.finished') {
+    return { kind, node, boot, seq, at, transactionId: event.transactionId }
+  }
+  if (kind === 'session.closed') return { kind, node, boot, seq, at, sessionId: event.sessionId, closedAt: event.closedAt }
+  return event
 }
 
 /** Every time that places a row, with the name of its field. */

@@ -7,10 +7,10 @@
 import type pg from 'pg'
 import { timeMsOfTransactionId } from '../contracts/transaction-id.ts'
 import { rejectedRow } from './batch.ts'
-import type { DecodedLine, RejectedLine } from './decode-line.ts'
+import type { KeptLine, RejectedLine } from './decode-line.ts'
 
 /** Of lines whose place is taken: those whose content is neither stored there nor kept as rejected already. */
-export async function conflictsAmong(client: pg.PoolClient, tenantId: string, seen: readonly DecodedLine[]): Promise<RejectedLine[]> {
+export async function conflictsAmong(client: pg.PoolClient, tenantId: string, seen: readonly KeptLine[]): Promise<RejectedLine[]> {
   if (seen.length === 0) return []
   const unproven = new Set(seen)
   for (const [table, lines] of groupedByTable(seen)) {
@@ -31,13 +31,13 @@ export async function conflictsAmong(client: pg.PoolClient, tenantId: string, se
 export async function withKnownIdentity(
   client: pg.PoolClient,
   tenantId: string,
-  lines: readonly DecodedLine[],
-): Promise<{ unknown: DecodedLine[]; conflicts: RejectedLine[] }> {
+  lines: readonly KeptLine[],
+): Promise<{ unknown: KeptLine[]; conflicts: RejectedLine[] }> {
   const taken = new Set([
     ...(await takenIds(client, tenantId, lines, 'transaction.ended', 'mail_transaction', 'transaction_id', 'id_time')),
     ...(await takenIds(client, tenantId, lines, 'session.closed', 'session_closed', 'session_id', 'closed_at')),
   ])
-  const unknown: DecodedLine[] = []
+  const unknown: KeptLine[] = []
   const conflicts: RejectedLine[] = []
   for (const line of lines) {
     const identity = identityOf(line)
@@ -50,8 +50,8 @@ export async function withKnownIdentity(
 
 type StoredTable = 'mail_transaction' | 'delivery_attempt' | 'message_finished' | 'session_closed' | 'gateway_event'
 
-function groupedByTable(lines: readonly DecodedLine[]): Map<StoredTable | null, DecodedLine[]> {
-  const groups = new Map<StoredTable | null, DecodedLine[]>()
+function groupedByTable(lines: readonly KeptLine[]): Map<StoredTable | null, KeptLine[]> {
+  const groups = new Map<StoredTable | null, KeptLine[]>()
   for (const line of lines) {
     const table = tableOf(line)
     const group = groups.get(table)
@@ -61,7 +61,7 @@ function groupedByTable(lines: readonly DecodedLine[]): Map<StoredTable | null, 
   return groups
 }
 
-function tableOf({ event }: DecodedLine): StoredTable | null {
+function tableOf({ event }: KeptLine): StoredTable | null {
   if (event.kind === 'transaction.ended') return 'mail_transaction'
   if (event.kind === 'delivery.attempted') return 'delivery_attempt'
   if (event.kind === 'message.finished') return 'message_finished'
@@ -69,14 +69,14 @@ function tableOf({ event }: DecodedLine): StoredTable | null {
   return event.kind === 'gateway.alive' ? null : 'gateway_event'
 }
 
-const hashOf = (line: DecodedLine): bigint => line.digest.readBigInt64BE(0)
+const hashOf = (line: KeptLine): bigint => line.digest.readBigInt64BE(0)
 
 async function storedAlike(
   client: pg.PoolClient,
   tenantId: string,
   table: StoredTable | null,
-  lines: readonly DecodedLine[],
-): Promise<DecodedLine[]> {
+  lines: readonly KeptLine[],
+): Promise<KeptLine[]> {
   // gateway.alive leaves no row: nothing that could contradict.
   if (table === null) return [...lines]
   const { rows } = await client.query<{ position: bigint }>(alikeQueries[table], [
@@ -109,7 +109,7 @@ const alikeQueries: Record<StoredTable, string> = {
       join gateway_event s on s.tenant_id = $1 and s.node = w.node and s.boot = w.boot and s.seq = w.seq and s.event_hash = w.hash`,
 }
 
-function identityOf({ event }: DecodedLine): string | null {
+function identityOf({ event }: KeptLine): string | null {
   if (event.kind === 'transaction.ended') return `transaction ${event.transactionId}`
   return event.kind === 'session.closed' ? `session ${event.sessionId} closed at ${event.closedAt}` : null
 }
@@ -117,7 +117,7 @@ function identityOf({ event }: DecodedLine): string | null {
 async function takenIds(
   client: pg.PoolClient,
   tenantId: string,
-  lines: readonly DecodedLine[],
+  lines: readonly KeptLine[],
   kind: 'transaction.ended' | 'session.closed',
   table: string,
   idColumn: string,
@@ -135,10 +135,10 @@ async function takenIds(
   return rows.map((row) => identityOf(asked[Number(row.position) - 1]!)!)
 }
 
-function conflict(line: DecodedLine, detail: string): RejectedLine {
+function conflict(line: KeptLine, detail: string): RejectedLine {
   return rejectedRow(line, detail, 'conflict')
 }
 
-function placeOf({ event }: DecodedLine): string {
+function placeOf({ event }: KeptLine): string {
   return `${event.node} boot ${event.boot} seq ${event.seq}`
 }

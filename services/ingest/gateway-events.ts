@@ -1,7 +1,7 @@
 /** What a gateway tells beside mail, and the content of every policy that came into force. Few rows: plain inserts. */
 import type pg from 'pg'
 import type { PolicyLoaded, TollgateEvent } from '../contracts/event.ts'
-import type { DecodedLine } from './decode-line.ts'
+import type { KeptLine } from './decode-line.ts'
 
 const kinds: ReadonlySet<TollgateEvent['kind']> = new Set([
   'segment.opened',
@@ -12,7 +12,7 @@ const kinds: ReadonlySet<TollgateEvent['kind']> = new Set([
   'quarantine.deleted',
 ])
 
-export async function storeGatewayEvents(client: pg.PoolClient, tenantId: string, lines: readonly DecodedLine[]): Promise<void> {
+export async function storeGatewayEvents(client: pg.PoolClient, tenantId: string, lines: readonly KeptLine[]): Promise<void> {
   const told = lines.filter((line) => kinds.has(line.event.kind))
   if (told.length === 0) return
   await client.query(
@@ -32,7 +32,7 @@ export async function storeGatewayEvents(client: pg.PoolClient, tenantId: string
   )
 }
 
-export async function storePolicies(client: pg.PoolClient, tenantId: string, lines: readonly DecodedLine[]): Promise<void> {
+export async function storePolicies(client: pg.PoolClient, tenantId: string, lines: readonly KeptLine[]): Promise<void> {
   for (const { event } of lines) {
     if (event.kind !== 'policy.loaded') continue
     const { part, hash, content, at }: PolicyLoaded = event

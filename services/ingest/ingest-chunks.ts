@@ -6,10 +6,10 @@
  *         two batches and one line, whatever the size of the file.
  * Fails   with the first error of reading or loading; what was loaded before stays.
  */
-import { hash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { SegmentOpened } from '../contracts/event.ts'
 import { BatchBuilder, type BatchLimits } from './batch.ts'
-import { createLineDecoder, isRejected, type LineDecoder } from './decode-line.ts'
+import { createLineDecoder, digestOf, isRejected, type LineDecoder } from './decode-line.ts'
 import { LineSplitter } from './line-splitter.ts'
 import { loadBatch, type Loader } from './load-batch.ts'
 import type { StoredCounts } from './store-batch.ts'
@@ -34,6 +34,12 @@ export type IngestOptions = {
 
 export const bulkLimits: BatchLimits = { events: 20_000, sizeBytes: 16_777_216 }
 export const followLimits: BatchLimits = { events: 1_000, sizeBytes: 4_194_304 }
+
+/**
+ * So many lines are decoded before the connection is looked after: about a millisecond. The server asks some twenty
+ * times a batch for what comes next, and stands still until it gets it.
+ */
+const linesPerTurn = 16
 
 /** Resolves to the position up to which whole lines were loaded, when the octets end. */
 export async function ingestChunks(loader: Loader, source: ChunkSource, options: IngestOptions): Promise<number> {
@@ -66,6 +72,7 @@ export async function ingestChunks(loader: Loader, source: ChunkSource, options:
   try {
     let next = iterator.next()
     let dueAtMs = 0
+    let linesInTurn = 0
     for (;;) {
       const arrived = builder.isEmpty || options.lingerMs === null ? await next : await raced(next, dueAtMs, isLoading ? loading : null)
       if (failure !== null) throw (failure as { error: unknown }).error
@@ -80,6 +87,9 @@ export async function ingestChunks(loader: Loader, source: ChunkSource, options:
       for (const line of splitter.push(arrived.value)) {
         if (builder.isEmpty) dueAtMs = performance.now() + (options.lingerMs ?? 0)
         builder.add(line)
+        linesInTurn += 1
+        if (linesInTurn >= linesPerTurn && isLoading) await turn()
+        if (linesInTurn >= linesPerTurn) linesInTurn = 0
         if (builder.isFull) await flush(line.positionBytes + line.lengthBytes + 1)
       }
     }
@@ -131,7 +141,7 @@ function addRest(builder: BatchBuilder, splitter: LineSplitter, decode: LineDeco
     ...decoded,
     reason: decoded.reason === 'too-long' ? 'too-long' : 'torn',
     detail: `the file ends within this line, after ${rest.lengthBytes} octets`,
-    digest: hash('sha256', rest.octets, 'buffer'),
+    digest: digestOf(rest.octets),
     place: null,
   })
   // Not past it: if the file grows after all, the line is read again, whole.

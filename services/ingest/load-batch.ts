@@ -11,7 +11,7 @@ import { isDatabaseUnavailable } from '../database/open-database.ts'
 import type { Logger } from '../kit/operator-log.ts'
 import { rejectedRow, type Batch } from './batch.ts'
 import { CopyRows } from './copy-rows.ts'
-import type { DecodedLine } from './decode-line.ts'
+import { wholeLine, type KeptLine } from './decode-line.ts'
 import type { Partitions } from './partitions.ts'
 import { storeBatch, sumOfCounts, type LoadContext, type StoredCounts } from './store-batch.ts'
 
@@ -74,9 +74,9 @@ async function loadHalves(loader: Loader, batch: Batch): Promise<StoredCounts> {
   return sumOfCounts(first, second)
 }
 
-function part(loader: Loader, batch: Batch, lines: DecodedLine[]): Batch {
+function part(loader: Loader, batch: Batch, lines: KeptLine[]): Batch {
   const rows = new CopyRows(loader.tenantId, loader.recipientIds)
-  for (const line of lines) rows.add(line)
+  for (const line of lines) rows.add(wholeLine(line))
   return { lines, rejected: [], rows, position: null, fileName: batch.fileName }
 }
 

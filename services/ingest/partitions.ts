@@ -5,10 +5,10 @@
  */
 import type { Database } from '../database/open-database.ts'
 import { timeMsOfTransactionId } from '../contracts/transaction-id.ts'
-import type { DecodedLine } from './decode-line.ts'
+import type { KeptLine } from './decode-line.ts'
 
 export type Partitions = {
-  ensure(lines: readonly DecodedLine[]): Promise<void>
+  ensure(lines: readonly KeptLine[]): Promise<void>
   /** After retention may have dropped some. */
   forget(): void
 }
@@ -29,7 +29,7 @@ export function createPartitions(database: Database): Partitions {
 }
 
 /** Half-open range of the partitioning times of the transactions, or `null` where there are none. */
-export function timeSpanOf(lines: readonly DecodedLine[]): { from: Date; upto: Date } | null {
+export function timeSpanOf(lines: readonly KeptLine[]): { from: Date; upto: Date } | null {
   let from = Infinity
   let newest = -Infinity
   for (const { event } of lines) {
@@ -41,10 +41,17 @@ export function timeSpanOf(lines: readonly DecodedLine[]): { from: Date; upto: D
   return newest === -Infinity ? null : { from: new Date(from), upto: new Date(newest + 1) }
 }
 
-function monthsOf(lines: readonly DecodedLine[]): Map<string, number> {
+function monthsOf(lines: readonly KeptLine[]): Map<string, number> {
   const months = new Map<string, number>()
+  // Neighbours are nearly always of the same month.
+  let monthFromMs = 0
+  let monthUptoMs = 0
   const add = (timeMs: number): void => {
-    const month = new Date(timeMs).toISOString().slice(0, 7)
+    if (timeMs >= monthFromMs && timeMs < monthUptoMs) return
+    const time = new Date(timeMs)
+    monthFromMs = Date.UTC(time.getUTCFullYear(), time.getUTCMonth())
+    monthUptoMs = Date.UTC(time.getUTCFullYear(), time.getUTCMonth() + 1)
+    const month = time.toISOString().slice(0, 7)
     if (!months.has(month)) months.set(month, timeMs)
   }
   for (const { event } of lines) {

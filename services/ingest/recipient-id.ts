@@ -6,7 +6,8 @@
  */
 import { createHmac } from 'node:crypto'
 
-const rememberedCount = 50_000
+/** Some 30 MB. Forgetting a company's addresses in the middle of a day would cost a hash a recipient. */
+const rememberedCount = 200_000
 
 export type RecipientIds = (normalizedAddress: string) => string
 

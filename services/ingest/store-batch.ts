@@ -12,7 +12,7 @@ import type { Batch } from './batch.ts'
 import { updateBoots, lockBoots, type BootState } from './boot-state.ts'
 import { copyTables } from './copy-tables.ts'
 import { CopyRows } from './copy-rows.ts'
-import type { DecodedLine } from './decode-line.ts'
+import { wholeLine, type KeptLine } from './decode-line.ts'
 import { conflictsAmong, withKnownIdentity } from './find-conflicts.ts'
 import { storeGatewayEvents, storePolicies } from './gateway-events.ts'
 import type { RecipientIds } from './recipient-id.ts'
@@ -113,10 +113,10 @@ async function storeWithin(client: pg.PoolClient, context: LoadContext, batch: B
 }
 
 /** A place that comes twice within the batch is seen the second time. */
-function splitBySeen(lines: readonly DecodedLine[], boots: ReadonlyMap<string, BootState>): { fresh: DecodedLine[]; seen: DecodedLine[] } {
-  const fresh: DecodedLine[] = []
-  const seen: DecodedLine[] = []
-  const first = new Map<string, Map<number, DecodedLine>>()
+function splitBySeen(lines: readonly KeptLine[], boots: ReadonlyMap<string, BootState>): { fresh: KeptLine[]; seen: KeptLine[] } {
+  const fresh: KeptLine[] = []
+  const seen: KeptLine[] = []
+  const first = new Map<string, Map<number, KeptLine>>()
   for (const line of lines) {
     const { boot, seq } = line.event
     const state = boots.get(`${line.event.node}/${boot}`)!
@@ -131,13 +131,13 @@ function splitBySeen(lines: readonly DecodedLine[], boots: ReadonlyMap<string, B
   return { fresh, seen }
 }
 
-function rowsOf(context: LoadContext, lines: readonly DecodedLine[]): CopyRows {
+function rowsOf(context: LoadContext, lines: readonly KeptLine[]): CopyRows {
   const rows = new CopyRows(context.tenantId, context.recipientIds)
-  for (const line of lines) rows.add(line)
+  for (const line of lines) rows.add(wholeLine(line))
   return rows
 }
 
-async function insertBatch(client: pg.PoolClient, tenantId: string, lines: readonly DecodedLine[]): Promise<bigint> {
+async function insertBatch(client: pg.PoolClient, tenantId: string, lines: readonly KeptLine[]): Promise<bigint> {
   const span = timeSpanOf(lines)
   const { rows } = await client.query<{ batch_id: bigint }>(
     `insert into ingest_batch (tenant_id, from_time, upto_time, transaction_count, event_count)
@@ -147,7 +147,7 @@ async function insertBatch(client: pg.PoolClient, tenantId: string, lines: reado
   return rows[0]!.batch_id
 }
 
-function countTransactions(lines: readonly DecodedLine[]): number {
+function countTransactions(lines: readonly KeptLine[]): number {
   return lines.reduce((count, line) => count + (line.event.kind === 'transaction.ended' ? 1 : 0), 0)
 }
 
