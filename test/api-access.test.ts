@@ -42,6 +42,7 @@ describe('every route', () => {
     'GET /api/v1/messages': roles,
     'GET /api/v1/messages/histogram': roles,
     'GET /api/v1/messages/:id': roles,
+    'GET /api/v1/live': roles,
     'GET /api/v1/usage': ['admin', 'accountant', 'viewer', 'client'],
     'GET /api/v1/usage/periods': ['admin', 'accountant', 'viewer', 'client'],
     'GET /api/v1/overview': ['admin', 'operator', 'accountant', 'viewer'],
@@ -61,7 +62,7 @@ describe('every route', () => {
       for (const route of routes.toSorted(
         (one, other) => Number(one.method === 'DELETE') - Number(other.method === 'DELETE'),
       )) {
-        const url = `${route.url.replace(':id', '01a12eb5-beef-73c0-a322-9adeb1d5caee').replace('*', 'x')}${route.url.endsWith('/usage') ? '?period=2026-10' : ''}`
+        const url = `${route.url.replace(':id', '01a12eb5-beef-73c0-a322-9adeb1d5caee').replace('*', 'x')}${route.url.endsWith('/usage') ? '?period=2026-10' : ''}${route.url.endsWith('/live') ? '?q=(' : ''}`
         const reply = await api.server.inject({
           method: route.method as 'GET',
           url,

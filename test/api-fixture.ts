@@ -9,6 +9,7 @@ import { createUser } from '../services/api/access/create-user.ts'
 import type { RouteListEntry } from '../services/api/access/route-access.ts'
 import type { ApiServer } from '../services/api/api-server.ts'
 import { buildApp } from '../services/api/app.ts'
+import type { LiveLimits } from '../services/api/live/live-hub.ts'
 import { ensureBillingPolicy } from '../services/billing/billing-policy.ts'
 import { importDirectory } from '../services/billing/import-directory.ts'
 import { MeteringPass } from '../services/billing/metering-pass.ts'
@@ -65,7 +66,7 @@ export type Answer = {
 }
 
 export async function createApiFixture(
-  options: { clients?: DirectoryClient[]; webFolder?: string } = {},
+  options: { clients?: DirectoryClient[]; webFolder?: string; liveLimits?: LiveLimits } = {},
 ): Promise<ApiFixture> {
   const test = await createTestDatabase()
   const { database } = test
@@ -92,6 +93,7 @@ export async function createApiFixture(
   const { server, routes } = await buildApp(context, {
     log: operatorLog,
     webFolder: options.webFolder ?? path.join(folder, 'web'),
+    ...(options.liveLimits === undefined ? {} : { liveLimits: options.liveLimits }),
   })
   const log = new LogBuilder()
   const metering = new MeteringPass(database, config.tenant, operatorLog)

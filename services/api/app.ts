@@ -14,8 +14,10 @@ import { addRouteAccess, type RouteListEntry } from './access/route-access.ts'
 import { ApiFault } from './api-fault.ts'
 import type { ApiContext, ApiServer } from './api-server.ts'
 import { addErrorReplies, sendFault } from './error-replies.ts'
+import type { LiveLimits } from './live/live-hub.ts'
 import { addRequestMetrics } from './metrics.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
+import { addLiveRoutes } from './routes/live-routes.ts'
 import { addMessageRoutes } from './routes/message-routes.ts'
 import { addOverviewRoutes } from './routes/overview-routes.ts'
 import { addSessionRoutes } from './routes/session-routes.ts'
@@ -31,7 +33,7 @@ const closeGraceMs = 2_000
 export type ApiApp = { server: ApiServer; routes: RouteListEntry[] }
 
 /** `webFolder` holds the built web application. */
-export async function buildApp(context: ApiContext, options: { log: Logger; webFolder: string }): Promise<ApiApp> {
+export async function buildApp(context: ApiContext, options: { log: Logger; webFolder: string; liveLimits?: LiveLimits }): Promise<ApiApp> {
   const server: ApiServer = fastify({
     loggerInstance: options.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -69,6 +71,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
     async (api: ApiServer) => {
       addSessionRoutes(api, context)
       addMessageRoutes(api, context)
+      addLiveRoutes(api, context, options.liveLimits)
       addUsageRoutes(api, context)
       addOverviewRoutes(api, context)
       api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())

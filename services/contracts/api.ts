@@ -24,6 +24,7 @@ export const apiErrorCodes = {
   'csrf-rejected': 403,
   'not-found': 404,
   'too-many-attempts': 429,
+  'too-many-streams': 429,
   'query-timeout': 503,
   'database-unavailable': 503,
   internal: 500,
@@ -124,6 +125,27 @@ export const MessageHistogram = Type.Object({
   matchedCount: bigCount,
 })
 export type MessageHistogram = Static<typeof MessageHistogram>
+
+export const LiveQuery = Type.Object({
+  q: Type.Optional(Type.String({ maxLength: 4000 })),
+  /** As in `MessageListQuery`. */
+  zone: Type.Optional(Type.String({ maxLength: 100 })),
+  /** The id of the last event seen, for who cannot send the header `Last-Event-ID`. */
+  lastEventId: Type.Optional(Type.String({ maxLength: 4000 })),
+})
+
+/** The event `row` of a live view. */
+export const LiveRow = Type.Object({
+  ...MessageRow.properties,
+  ingestedAt: time,
+  /** It ended long before it was ingested. */
+  isLate: Type.Boolean(),
+})
+export type LiveRow = Static<typeof LiveRow>
+
+/** The event `skipped`: so many that match are not told, to keep the stream readable. */
+export const LiveSkipped = Type.Object({ count: bigCount })
+export type LiveSkipped = Static<typeof LiveSkipped>
 
 export const UsageEntry = Type.Object({
   recipient: Type.String(),

@@ -89,7 +89,8 @@ export function scopeOf(login: LoginSession): TraceScope {
   return { clientId: login.role === 'client' ? login.clientId : null }
 }
 
-async function searchOf(context: ApiContext, login: LoginSession, asked: { q?: string; zone?: string }) {
+/** What a query means for the one who asks; a mistake in it is an ApiFault. */
+export async function searchOf(context: ApiContext, login: LoginSession, asked: { q?: string; zone?: string }) {
   const timeZone = asked.zone ?? (await tenantSettings(context)).timeZone
   if (!isTimeZone(timeZone))
     throw new ApiFault('bad-request', `zone: "${timeZone}" is no IANA time zone: write one like Europe/Berlin`)

@@ -120,6 +120,7 @@ export const en = {
     'csrf-rejected': 'The login changed in another window. Reload the page and try again.',
     'not-found': 'It is not there: the address may be wrong, or its time of keeping is over.',
     'too-many-attempts': 'Too many failed logins. Wait a few minutes and try again.',
+    'too-many-streams': 'Too many live views are open. Close one, or try again in a moment.',
     'query-timeout': 'The search took too long and was stopped. Choose a shorter time or a more exact term.',
     'database-unavailable': 'The database cannot be reached. Mail is still accepted; try again in a moment.',
     internal: 'Something went wrong in the server. Its log says what.',
