@@ -156,14 +156,93 @@ export const UsageEntry = Type.Object({
   splitBytes: bigCount,
   billable: Type.Boolean(),
   reason: orNull(Type.String()),
+  /** 0: from the log; else the number of the correction. */
+  correction: bigCount,
 })
 export type UsageEntry = Static<typeof UsageEntry>
+
+export const ruleResults = ['hit', 'else', 'missed', 'unknown', 'not-run'] as const
+
+/** One rule of the rule set that judged a message, in the order in which they run, also where it did not hit. */
+export const RuleStep = Type.Object({
+  ruleId: Type.String(),
+  revision: Type.Integer(),
+  name: Type.String(),
+  mode: Type.String(),
+  stage: oneOf(stages),
+  /** Position in `recipients` for a rule of `rcpt`, else `null`. */
+  recipient: orNull(Type.Integer()),
+  result: oneOf(ruleResults),
+  attribute: orNull(Type.String()),
+  matchedText: orNull(Type.String()),
+  action: Type.String(),
+  marks: Type.Array(Type.String()),
+  weight: Type.Number(),
+  weightBefore: Type.Number(),
+  weightAfter: Type.Number(),
+  /** For `not-run`: a sentence that says why. */
+  whyNot: orNull(Type.String()),
+})
+export type RuleStep = Static<typeof RuleStep>
+
+/**
+ * Why the rules that did not hit are not told: the source logs no rule set; its content was never logged; this version
+ * cannot read it; it does not lead to what was logged (a long list is logged by its hash alone); not for this role.
+ */
+export const rulesUnknownReasons = ['not-logged', 'no-content', 'not-readable', 'not-reproducible', 'not-shown'] as const
+export type RulesUnknown = (typeof rulesUnknownReasons)[number]
+
+export const timelineKinds = [
+  'connected', 'stage', 'ended', 'queued', 'attempted', 'finished', 'released', 'deleted', 'closed',
+] as const
+
+/** One line of what happened to a message, in its order. */
+export const TimelineEntry = Type.Object({
+  kind: oneOf(timelineKinds),
+  /** `null`: only its place in the order is known. */
+  at: orNull(time),
+  /** For `stage`. */
+  stage: orNull(oneOf(stages)),
+  durationUs: orNull(Type.Integer()),
+  /** For `attempted`: position in `deliveries`. */
+  delivery: orNull(Type.Integer()),
+  /** Who released or deleted it, or who closed the connection. */
+  by: orNull(Type.String()),
+})
+export type TimelineEntry = Static<typeof TimelineEntry>
+
+/** The connection that brought the message. */
+export const MessageSession = Type.Object({
+  openedAt: time,
+  closedAt: time,
+  closedBy: Type.String(),
+  receivedBytes: bigCount,
+  sentBytes: bigCount,
+  transactionCount: Type.Integer(),
+  violations: Type.Array(Type.String()),
+  /** Whether the final reply to this message reached the remote's side of the connection. */
+  isReplyWritten: Type.Boolean(),
+})
+export type MessageSession = Static<typeof MessageSession>
 
 export const MessageDetail = Type.Object({
   event: TransactionEnded,
   deliveries: Type.Array(DeliveryAttempted),
   finished: orNull(MessageFinished),
+  /** From the connection to the last delivery. */
+  timeline: Type.Array(TimelineEntry),
+  /** `null`: not logged by this source, not closed yet, or not for this role. */
+  session: orNull(MessageSession),
   usage: Type.Array(UsageEntry),
+  /** How it is billed: the month of its entries, how recipients count in it; `isMetered` false: entries will follow. */
+  billing: Type.Object({
+    period: Type.String(),
+    mode: orNull(oneOf(meteringModes)),
+    isMetered: Type.Boolean(),
+  }),
+  /** Every rule of every stage, each recipient's for itself; `null`: see `rulesUnknown`. */
+  rules: orNull(Type.Array(RuleStep)),
+  rulesUnknown: orNull(oneOf(rulesUnknownReasons)),
   /** Names of the rules that hit, as they were when they did, where known. */
   ruleNames: Type.Record(Type.String(), Type.String()),
   /** Mark and reject thresholds of the rule set in force, `null` where it was not logged. */

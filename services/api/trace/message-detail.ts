@@ -5,10 +5,13 @@
  *      and the deliveries, and positions are counted anew.
  */
 import { sql } from 'kysely'
-import type { MessageDetail, UsageEntry } from '../../contracts/api.ts'
+import type { MessageDetail } from '../../contracts/api.ts'
 import type { DeliveryAttempted, MessageFinished, TransactionEnded } from '../../contracts/event.ts'
 import { isTransactionId, timeMsOfTransactionId } from '../../contracts/transaction-id.ts'
 import type { Database } from '../../database/open-database.ts'
+import { messageBilling, usageEntries, type MessageKey } from './message-billing.ts'
+import { gatewayActs, messageSession } from './message-session.ts'
+import { messageTimeline } from './message-timeline.ts'
 import { nearLinks } from './near-links.ts'
 import { rulesetFacts } from './ruleset-facts.ts'
 import { ownDeliveries, ownEvent, ownFinished } from './scoped-detail.ts'
@@ -32,27 +35,33 @@ export async function messageDetail(search: DetailSearch): Promise<MessageDetail
   const stored = await storedMessage(database, key)
   if (stored === null) return null
   let { event, deliveries, finished } = stored
-  if (scope.clientId !== null) {
+  const usage = await usageEntries(database, key, scope)
+  const isWhole = scope.clientId === null
+  if (!isWhole) {
     const positions = await ownPositions(database, key, scope)
-    const usage = await usageEntries(database, key, scope)
     if (positions.length === 0 && usage.length === 0) return null
     event = ownEvent(event, positions)
     deliveries = ownDeliveries(deliveries, event)
     finished = ownFinished(finished, deliveries)
   }
-  const { ruleNames, thresholds } = await rulesetFacts(database, tenantId, event)
+  const facts = await rulesetFacts(database, tenantId, event)
+  const session = isWhole ? await messageSession(database, tenantId, event) : null
+  const acts = (await gatewayActs(database, tenantId, transactionId)).map((act) => (isWhole ? act : { ...act, by: null }))
   return {
     event,
     deliveries,
     finished,
-    usage: await usageEntries(database, key, scope),
-    ruleNames,
-    thresholds,
+    timeline: messageTimeline({ event, deliveries, finished, session, acts }),
+    session,
+    usage,
+    billing: await messageBilling(database, key, event, search.timeZone),
+    ...facts,
+    // The rules that did not hit are the administrator's, and a connection may have brought other people's mail.
+    ...(isWhole ? {} : { rules: null, rulesUnknown: 'not-shown' as const }),
     near: await nearLinks(search, event),
   }
 }
 
-type MessageKey = { tenantId: string; transactionId: string; idTime: Date }
 type StoredMessage = { event: TransactionEnded; deliveries: DeliveryAttempted[]; finished: MessageFinished | null }
 
 async function storedMessage(database: Database, key: MessageKey): Promise<StoredMessage | null> {
@@ -79,22 +88,4 @@ async function ownPositions(database: Database, key: MessageKey, scope: TraceSco
       and r.id_time = ${key.idTime}
       and ${isInScope(scope)} order by r.position`.execute(database.kysely)
   return rows.map((row) => row.position)
-}
-
-async function usageEntries(database: Database, key: MessageKey, scope: TraceScope): Promise<UsageEntry[]> {
-  const own = scope.clientId === null ? sql`` : sql` and u.client_id = ${scope.clientId}`
-  const { rows } = await sql<
-    Omit<UsageEntry, 'fullBytes' | 'splitBytes'> & { fullBytes: bigint; splitBytes: bigint }
-  >`
-    select coalesce(n.address, 'erased-' || left(u.recipient_id::text, 8)) as recipient, u.direction,
-      u.client_id as "clientId",
-      c.name as "clientName", u.full_bytes as "fullBytes", u.split_bytes as "splitBytes",
-      u.is_billable as billable, u.reason
-    from usage_entry u
-    left join recipient_name n on n.tenant_id = u.tenant_id and n.recipient_id = u.recipient_id
-    left join client c on c.tenant_id = u.tenant_id and c.client_id = u.client_id
-    where u.tenant_id = ${key.tenantId} and u.transaction_id = ${key.transactionId}::uuid
-      and u.id_time = ${key.idTime}${own}
-    order by 1, u.correction`.execute(database.kysely)
-  return rows.map((row) => ({ ...row, fullBytes: String(row.fullBytes), splitBytes: String(row.splitBytes) }))
 }

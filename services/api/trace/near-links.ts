@@ -1,5 +1,6 @@
 /**
- * What is near a message: the same sender, remote, subject, recipient, within seven days to either side.
+ * What is near a message: the same sender, remote, subject, recipient within seven days to either side; the parts of
+ * one scan, tries of the same envelope, duplicates.
  *
  * Why  each link is a query of the trace language, and its count is made by running that query: a figure and the
  *      list behind it cannot differ.
@@ -13,28 +14,49 @@ import type { HistogramSearch } from './message-histogram.ts'
 import { traceSelect } from './trace-select.ts'
 
 export const nearMs = 7 * 86_400_000
+/** Parts of one scan come one after the other. */
+const scanMs = 10 * 60_000
+/** As long as a sender tries, and as the gateway knows a retry for one (DESIGN §3). */
+const retryMs = 5 * 86_400_000
+/** Of many recipients so many name the envelope. */
+const mostNamed = 5
 /** Counting stops here; the list goes on. */
 export const mostNear = 1_000
 
 type NearQuery = { label: string; query: string }
 
 export function nearQueries(event: TransactionEnded): NearQuery[] {
-  const endedMs = Date.parse(event.endedAt)
-  const within = ` after:${new Date(endedMs - nearMs).toISOString()} before:${new Date(endedMs + nearMs).toISOString()}`
   const queries: NearQuery[] = []
-  if (event.sender !== null && event.sender !== '')
-    queries.push({ label: 'same-sender', query: tracePatternText('from', event.sender) + within })
-  if (event.remote.ip !== null) queries.push({ label: 'same-ip', query: `ip:${event.remote.ip}${within}` })
-  if (event.subject !== null && event.subject.trim() !== '')
-    queries.push({ label: 'same-subject', query: tracePatternText('subject', event.subject) + within })
-  const [first] = event.recipients
-  if (first !== undefined)
-    queries.push({ label: 'same-recipient', query: tracePatternText('to', first.normalized) + within })
-  if (event.messageId !== null && event.messageId !== '')
-    queries.push({ label: 'same-message-id', query: tracePatternText('msgid', event.messageId) + within })
-  if (event.duplicateOf !== null) queries.push({ label: 'duplicate-of', query: `id:${event.duplicateOf}` })
+  const add = (label: string, spanMs: number | null, ...terms: (string | null)[]) => {
+    if (terms.every((term) => term !== null)) queries.push({ label, query: [...terms, ...within(event, spanMs)].join(' ') })
+  }
+  const from = event.sender === null ? null : event.sender === '' ? 'from:<>' : tracePatternText('from', event.sender)
+  const ip = event.remote.ip === null ? null : `ip:${event.remote.ip}`
+  const to = event.recipients.slice(0, mostNamed).map((one) => tracePatternText('to', one.normalized))
+  const messageId = event.messageId ? tracePatternText('msgid', event.messageId) : null
+  if (event.sender !== '') add('same-sender', nearMs, from)
+  add('same-ip', nearMs, ip)
+  add('same-subject', nearMs, event.subject?.trim() ? tracePatternText('subject', event.subject) : null)
+  add('same-recipient', nearMs, to[0] ?? null)
+  add('same-message-id', nearMs, messageId)
+  // A device splits a scan that is too large into several messages, minutes apart (SYSTEMS, P3).
+  if (event.remote.networkClass === 'device' && to.length > 0) add('scan-group', scanMs, ip, from, ...to)
+  // Not taken the first time: the same envelope again, until its sender gives up.
+  if (!isTaken(event) && to.length > 0) add('retries', retryMs, from, ...to)
+  add('duplicates', retryMs, messageId, 'has:duplicate')
+  if (event.duplicateOf !== null) add('duplicate-of', null, `id:${event.duplicateOf}`)
   // What is longer than a query may be, or reads as something else, is no link.
   return queries.filter(({ query }) => 'query' in parseTraceQuery(query))
+}
+
+function within(event: TransactionEnded, spanMs: number | null): string[] {
+  if (spanMs === null) return []
+  const endedMs = Date.parse(event.endedAt)
+  return [`after:${new Date(endedMs - spanMs).toISOString()}`, `before:${new Date(endedMs + spanMs).toISOString()}`]
+}
+
+function isTaken(event: TransactionEnded): boolean {
+  return event.outcome === 'accepted' || event.outcome === 'marked'
 }
 
 /** With how many others there are; links to nothing are left out. */

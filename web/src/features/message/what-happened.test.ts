@@ -29,7 +29,7 @@ function detail(changes: Partial<TransactionEnded>, rest: Partial<MessageDetail>
     timings: { connectUs: null, heloUs: null, mailUs: null, rcptUs: null, headerUs: null, completeUs: null, spoolUs: null },
     rulesetHash: null, directoryVersion: null, truncated: [], ...changes,
   }
-  return { event, deliveries: [], finished: null, usage: [], ruleNames: {}, thresholds: { markAt: 5, rejectAt: 8 }, near: [], ...rest }
+  return { event, deliveries: [], finished: null, timeline: [], session: null, usage: [], billing: { period: '2026-11', mode: 'full', isMetered: true }, rules: null, rulesUnknown: 'not-logged', ruleNames: {}, thresholds: { markAt: 5, rejectAt: 8 }, near: [], ...rest }
 }
 
 const delivery = (outcome: 'delivered' | 'deferred' | 'failed', address = 'ann@corp.test'): DeliveryAttempted => ({
