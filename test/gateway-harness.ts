@@ -191,6 +191,9 @@ export class Client {
         this.writes.push(text)
         done()
       },
+      tls: null,
+      mayStartTls: false,
+      startTls: async () => null,
       drained: () => null,
       pause: () => void (this.isPaused = true),
       resume: () => void (this.isPaused = false),

@@ -51,7 +51,7 @@ export function relayConfig(routes: RouteSetting[], delivery: Partial<Config['de
     },
     smtp: {
       hostname: 'gateway.test',
-      listen: [],
+      listen: [], listenTls: [],
       limits: {} as Config['smtp']['limits'],
     },
   }

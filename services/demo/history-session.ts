@@ -17,6 +17,9 @@ export async function playHistory(plan: SessionPlan, deps: SessionDeps, time: Si
       code = Number(text.slice(text.lastIndexOf('\n', text.length - 2) + 1).slice(0, 3))
       done()
     },
+    tls: null,
+    mayStartTls: false,
+    startTls: async () => null,
     drained: () => null,
     pause() {},
     resume() {},

@@ -11,22 +11,25 @@ import type { Reason } from '../contracts/vocabulary.ts'
 import { parseSocketAddress, socketAddressText } from '../kit/socket-address.ts'
 import * as limit from './limits.ts'
 import { neighbourhoodOf, plainIp } from './policy/network-table.ts'
-import type { Connection } from './session/connection.ts'
 import type { Reply } from './session/reply.ts'
 import { Session, type SessionDeps } from './session/session.ts'
-
-/** Replies that a remote does not read, before no more of its commands are. */
-const unreadReplyBytes = 64 * 1024
+import { SocketConnection } from './socket-connection.ts'
+import type { ServerTls } from './tls/server-tls.ts'
 
 export class SmtpListeners {
   readonly #deps: SessionDeps
+  readonly #tls: ServerTls | null
   readonly #servers: Server[] = []
-  readonly #sessions = new Map<Session, Socket>()
+  /** Connections whose handshake is under way. */
+  readonly #securing = new Set<SocketConnection>()
+  readonly #sessions = new Map<Session, SocketConnection>()
   readonly #perNetwork = new Map<string, number>()
   #isStopping = false
 
-  constructor(deps: SessionDeps) {
+  /** `tls`: offered by STARTTLS, and spoken at once on the addresses of `listenTls`; `null`: in the clear only. */
+  constructor(deps: SessionDeps, tls: ServerTls | null = null) {
     this.#deps = deps
+    this.#tls = tls
   }
 
   get sessionCount(): number {
@@ -38,12 +41,13 @@ export class SmtpListeners {
     return this.#servers.map((server) => listenerText(server))
   }
 
-  async listen(addresses: readonly string[]): Promise<void> {
+  /** `secured`: addresses where TLS comes before the first octet of SMTP (RFC 8314). */
+  async listen(addresses: readonly string[], secured: readonly string[] = []): Promise<void> {
     try {
-      for (const text of addresses) {
+      for (const [index, text] of [...addresses, ...secured].entries()) {
         const address = parseSocketAddress(text)
-        if (address === null) throw new Error(`smtp.listen: "${text}" is no address and port`)
-        await this.#listenOn(address.host, address.port)
+        if (address === null) throw new Error(`"${text}" is no address and port to listen on`)
+        await this.#listenOn(address.host, address.port, index >= addresses.length)
       }
     } catch (error) {
       await this.#closeServers()
@@ -55,12 +59,13 @@ export class SmtpListeners {
   async stop(): Promise<void> {
     this.#isStopping = true
     const serversClosed = this.#closeServers()
+    for (const connection of this.#securing) connection.destroy()
     for (const session of this.#sessions.keys()) session.stop()
     const wait = setTimeout(() => {
       for (const session of this.#sessions.keys()) session.abandon()
     }, this.#deps.limits.stopSeconds * 1_000)
     const lastWait = setTimeout(() => {
-      for (const socket of this.#sessions.values()) socket.destroy()
+      for (const connection of this.#sessions.values()) connection.destroy()
     }, this.#deps.limits.stopSeconds * 1_500)
     await Promise.all([...this.#sessions.keys()].map((session) => session.closed))
     clearTimeout(wait)
@@ -68,7 +73,7 @@ export class SmtpListeners {
     await serversClosed
   }
 
-  #listenOn(host: string, port: number): Promise<void> {
+  #listenOn(host: string, port: number, isSecured: boolean): Promise<void> {
     const server = createServer({ allowHalfOpen: true, noDelay: true })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -77,60 +82,73 @@ export class SmtpListeners {
         // Running out of file descriptors is told by the operator log; the listener goes on when there are some.
         server.on('error', (error) => this.#deps.onFault(error, 'A connection could not be accepted'))
         const listener = listenerText(server)
-        server.on('connection', (socket) => this.#accept(socket, listener))
+        server.on('connection', (socket) => this.#accept(socket, listener, isSecured))
         this.#servers.push(server)
         resolve()
       })
     })
   }
 
-  #accept(socket: Socket, listener: string): void {
+  #accept(socket: Socket, listener: string, isSecured: boolean): void {
     const ip = socket.remoteAddress === undefined ? null : plainIp(socket.remoteAddress)
     if (ip === null || this.#isStopping) {
       socket.destroy()
       return
     }
+    const connection = this.#connectionOf(socket, ip, listener)
+    if (!isSecured) return this.#openSession(connection, this.#turnedAway(neighbourhoodOf(ip)))
+    // Counted from the beginning: a handshake that is never finished costs a place as well.
     const network = neighbourhoodOf(ip)
-    const turnedAway = this.#turnedAway(network)
+    if (this.#turnedAway(network) !== null) return connection.destroy()
     this.#count(network, 1)
-    const { session, connection } = this.#openSession(socket, ip, listener)
-    this.#sessions.set(session, socket)
+    this.#securing.add(connection)
+    void connection.startTls().then((tls) => {
+      this.#securing.delete(connection)
+      this.#count(network, -1)
+      if (tls === null) return
+      if (this.#isStopping) connection.destroy()
+      else this.#openSession(connection, null)
+    })
+  }
+
+  #connectionOf(socket: Socket, ip: string, listener: string): SocketConnection {
+    const tls = this.#tls
+    const { minTls } = this.#deps.policy().networks.networkOf(ip)
+    const secureContext = tls === null ? null : () => tls.context(minTls)
+    return new SocketConnection({ socket, ip, listener, idleMs: this.#deps.limits.idleSeconds * 1_000, secureContext })
+  }
+
+  #openSession(connection: SocketConnection, turnedAway: { reply: Reply; reason: Reason } | null): void {
+    const network = neighbourhoodOf(connection.remoteIp)
+    this.#count(network, 1)
+    const session = new Session(this.#deps, connection)
+    this.#sessions.set(session, connection)
     void session.closed.then(() => {
       this.#sessions.delete(session)
       this.#count(network, -1)
     })
+    connection.attach(session)
     const { greetingDelayMs } = this.#deps.limits
     if (turnedAway !== null) session.open(turnedAway)
-    else if (greetingDelayMs === 0 || session.networkClass !== 'public') session.open()
-    else this.#openLater(session, socket, connection, greetingDelayMs)
+    else if (greetingDelayMs === 0 || session.networkClass !== 'public' || connection.tls !== null) session.open()
+    else this.#openLater(session, connection, greetingDelayMs)
   }
 
   /** Who talks before the greeting does not listen to replies either. */
-  #openLater(session: Session, socket: Socket, connection: Connection, delayMs: number): void {
+  #openLater(session: Session, connection: SocketConnection, delayMs: number): void {
     connection.pause()
     const timer = setTimeout(() => {
       // Paused streams still take in what arrived: a look into the buffer is all that is needed.
-      const isEarly = socket.bytesRead > 0 || socket.readableLength > 0
+      const isEarly = connection.hasUnread
       session.open(isEarly ? { reply: limit.talkedTooEarly(), reason: 'early-talker' } : null)
       if (!isEarly) connection.resume()
     }, delayMs)
-    socket.once('close', () => clearTimeout(timer))
-  }
-
-  #openSession(socket: Socket, ip: string, listener: string): { session: Session; connection: Connection } {
-    const connection = socketConnection(socket, ip, listener)
-    const session = new Session(this.#deps, connection)
-    socket.setTimeout(this.#deps.limits.idleSeconds * 1_000, () => session.timedOut())
-    socket.on('data', (chunk: Buffer) => session.receive(chunk))
-    socket.on('end', () => session.remoteEnded())
-    socket.on('error', () => session.connectionLost())
-    socket.on('close', (hadError) => (hadError ? session.connectionLost() : session.remoteEnded()))
-    return { session, connection }
+    void session.closed.then(() => clearTimeout(timer))
   }
 
   #turnedAway(network: string): { reply: Reply; reason: Reason } | null {
     const { sessions, sessionsPerNetwork } = this.#deps.limits
-    if (this.#sessions.size >= sessions) return { reply: limit.tooManySessions(), reason: 'connection-limit' }
+    if (this.#sessions.size + this.#securing.size >= sessions) return { reply: limit.tooManySessions(), reason: 'connection-limit' }
     const isCrowded = (this.#perNetwork.get(network) ?? 0) >= sessionsPerNetwork
     return isCrowded ? { reply: limit.tooManySessionsOfNetwork(), reason: 'connection-limit' } : null
   }
@@ -152,36 +170,3 @@ function listenerText(server: Server): string {
     ? ''
     : socketAddressText({ host: address.address, port: address.port })
 }
-
-function socketConnection(socket: Socket, ip: string, listener: string): Connection {
-  const closed = new Promise<{ isBroken: boolean }>((resolve) =>
-    socket.once('close', (hadError) => resolve({ isBroken: hadError })),
-  )
-  return {
-    remoteIp: ip,
-    remotePort: socket.remotePort ?? null,
-    listener,
-    // Replies are ASCII.
-    write: (text, done) => void socket.write(text, 'latin1', done),
-    drained() {
-      if (socket.writableLength <= unreadReplyBytes || socket.destroyed) return null
-      return new Promise((resolve) => {
-        socket.once('drain', resolve)
-        socket.once('close', resolve)
-      })
-    },
-    pause: () => void socket.pause(),
-    resume: () => void socket.resume(),
-    close() {
-      // What the remote still sends is read and dropped: unread octets would turn our last reply into a reset.
-      socket.resume()
-      socket.end()
-      const linger = setTimeout(() => socket.destroy(), lingerMs)
-      void closed.then(() => clearTimeout(linger))
-      return closed
-    },
-  }
-}
-
-/** How long a remote may leave the connection half-open behind our end of it. */
-const lingerMs = 5_000

@@ -22,13 +22,16 @@ import { noPlugins } from './plugins/plugin-contract.ts'
 import { PolicySource } from './policy/policy-source.ts'
 import { createIds } from './session/ids.ts'
 import { openSpool } from './spool/open-spool.ts'
+import { ServerTls } from './tls/server-tls.ts'
 
 const aliveMs = 60_000
+/** Certificates are renewed every few weeks by programs that tell nobody. */
+const certificateLookMs = 60_000
 
 export type RunningGateway = RunningService & {
   /** What it listens on, with the ports that the system chose. */
   addresses: string[]
-  /** Reads rules and directory again, changed or not. */
+  /** Reads rules, directory and certificate again, changed or not. */
   reload(): Promise<void>
 }
 
@@ -80,21 +83,29 @@ async function open(
   closers.push(() => policy.close())
   await policy.open()
 
-  const listeners = new SmtpListeners({
-    clock,
-    eventLog,
-    spool,
-    policy: () => policy.current,
-    checks: noChecks,
-    plugins: noPlugins,
-    limits: limitsOf(config),
-    hostname: config.smtp.hostname ?? hostname(),
-    ids: createIds(),
-    duplicates: recent.duplicates,
-    onFault: (error, what) => log.error(error, what),
-  })
+  const tls = config.smtp.tls === undefined ? null : new ServerTls(config.smtp.tls, log)
+  await tls?.open(clock.nowMs())
+  const renewal = setInterval(() => void tls?.reload(clock.nowMs()), certificateLookMs)
+  closers.push(async () => clearInterval(renewal))
+
+  const listeners = new SmtpListeners(
+    {
+      clock,
+      eventLog,
+      spool,
+      policy: () => policy.current,
+      checks: noChecks,
+      plugins: noPlugins,
+      limits: limitsOf(config),
+      hostname: config.smtp.hostname ?? hostname(),
+      ids: createIds(),
+      duplicates: recent.duplicates,
+      onFault: (error, what) => log.error(error, what),
+    },
+    tls,
+  )
   closers.push(() => listeners.stop())
-  await listeners.listen(config.smtp.listen)
+  await listeners.listen(config.smtp.listen, config.smtp.listenTls)
 
   const alive = setInterval(() => {
     if (clock.nowMs() - eventLog.lastLineAtMs < aliveMs) return
@@ -103,7 +114,11 @@ async function open(
   }, aliveMs / 4)
   closers.push(async () => clearInterval(alive))
 
-  const onHangUp = (): void => void policy.reload(true)
+  const reload = async (): Promise<void> => {
+    await policy.reload(true)
+    await tls?.reload(clock.nowMs())
+  }
+  const onHangUp = (): void => void reload()
   process.on('SIGHUP', onHangUp)
   closers.push(async () => void process.off('SIGHUP', onHangUp))
 
@@ -111,7 +126,7 @@ async function open(
   let stopping: Promise<void> | null = null
   return {
     addresses: listeners.addresses,
-    reload: () => policy.reload(true),
+    reload,
     stop() {
       stopReason = 'stopped in an orderly way'
       return (stopping ??= closeAll())

@@ -21,12 +21,16 @@ export function configFaults(config: Config, placeOf: (field: string) => Place):
 }
 
 function checkAddresses(config: Config, report: Report): void {
-  const listen = config.smtp?.listen ?? []
+  const plain = config.smtp?.listen ?? []
+  const listen = [...plain, ...(config.smtp?.listenTls ?? [])]
   for (const [index, text] of listen.entries()) {
-    const field = `smtp.listen[${index}]`
+    const field = index < plain.length ? `smtp.listen[${index}]` : `smtp.listenTls[${index - plain.length}]`
     checkSocketAddress(text, field, report)
     const first = listen.indexOf(text)
     if (first < index && !text.endsWith(':0')) report(field, `${text} stands in the list twice`, 'Remove one of the two')
+  }
+  if (listen.length > plain.length && config.smtp?.tls === undefined) {
+    report('smtp.listenTls', 'needs a certificate', 'Add "tls" with "certificate" and "key" to "smtp"')
   }
   const http = config.http?.listen
   if (http === undefined) return

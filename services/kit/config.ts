@@ -24,6 +24,8 @@ const disabledAnswers = ['accept', 'accept-unbilled', 'defer', 'refuse'] as cons
 const DisabledAnswer = (fallback: (typeof disabledAnswers)[number]) => Type.Enum([...disabledAnswers], { default: fallback })
 const limit = (fallback: number, minimum = 1) => Type.Integer({ minimum, default: fallback })
 
+const tlsVersions = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const
+
 export const Network = Type.Object(
   {
     name: Type.String({ minLength: 1 }),
@@ -31,6 +33,8 @@ export const Network = Type.Object(
     cidrs: Type.Array(Cidr, { minItems: 1 }),
     /** May relay to addresses outside the listed domains; trusted networks always may. */
     relay: Type.Boolean({ default: false }),
+    /** The oldest TLS version it may speak, where that is not the one of `smtp.tls`: for devices with old firmware. */
+    minTls: Type.Optional(Type.Enum([...tlsVersions])),
     /** Who pays for what it sends out, where the sender address belongs to nobody. */
     client: Type.Optional(Type.String()),
   },
@@ -70,6 +74,20 @@ export const Config = Type.Object(
         /** Name in the greeting and in Received headers; default: the machine's. */
         hostname: Type.Optional(Type.String({ minLength: 1 })),
         listen: Type.Array(SocketAddress, { minItems: 1, default: ['127.0.0.1:2525'] }),
+        /** Addresses where TLS comes before the first octet of SMTP, like port 465; needs `tls`. */
+        listenTls: Type.Array(SocketAddress, { default: [] }),
+        /** Offered by STARTTLS on every address of `listen`. */
+        tls: Type.Optional(
+          Type.Object(
+            {
+              /** PEM files: the certificate with its chain, and the key without a passphrase. */
+              certificate: Path,
+              key: Path,
+              minVersion: Type.Enum([...tlsVersions], { default: 'TLSv1.2' }),
+            },
+            strict,
+          ),
+        ),
         limits: Type.Object(
           {
             messageBytes: limit(50_000_000),

@@ -54,10 +54,23 @@ function readText(path: string): { text: string } | { faults: Fault[] } {
 
 function withAbsolutePaths(config: Config, folderOf: (field: string) => string): Config {
   const { directory } = config.recipients
+  const { tls } = config.smtp
   return {
     ...config,
     data: resolve(folderOf('data'), config.data),
     ...(config.rules === undefined ? {} : { rules: resolve(folderOf('rules'), config.rules) }),
+    smtp: {
+      ...config.smtp,
+      ...(tls === undefined
+        ? {}
+        : {
+            tls: {
+              ...tls,
+              certificate: resolve(folderOf('smtp.tls.certificate'), tls.certificate),
+              key: resolve(folderOf('smtp.tls.key'), tls.key),
+            },
+          }),
+    },
     recipients: {
       ...config.recipients,
       ...(directory === undefined ? {} : { directory: resolve(folderOf('recipients.directory'), directory) }),

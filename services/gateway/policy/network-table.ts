@@ -5,7 +5,7 @@ import type { RemoteNetwork } from './policy.ts'
 
 type Entry = { prefix: IpPrefix; network: RemoteNetwork }
 
-export const publicNetwork: RemoteNetwork = { class: 'public', name: null, mayRelay: false }
+export const publicNetwork: RemoteNetwork = { class: 'public', name: null, mayRelay: false, minTls: null }
 
 export class NetworkTable {
   /** Longest prefix first; of equal ones the first that was written. */
@@ -18,7 +18,7 @@ export class NetworkTable {
         const prefix = parseIpPrefix(cidr)
         if (prefix === null) throw new RangeError(`${cidr} is no network`)
         const mayRelay = network.class === 'trusted' || (network.class === 'device' && network.relay)
-        return { prefix, network: { class: network.class, name: network.name, mayRelay } }
+        return { prefix, network: { class: network.class, name: network.name, mayRelay, minTls: network.minTls ?? null } }
       }),
     )
     this.#entries = entries.sort((a, b) => b.prefix.length - a.prefix.length)

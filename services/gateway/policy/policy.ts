@@ -8,6 +8,7 @@ import type { Config } from '../../kit/config.ts'
 import type { CompiledRuleset } from '../../rules/compile-ruleset.ts'
 import type { NetworkClass } from '../../contracts/vocabulary.ts'
 import type { Directory } from './directory.ts'
+import type { TlsVersion } from '../tls/server-tls.ts'
 import type { NetworkTable } from './network-table.ts'
 
 export type Policy = {
@@ -21,4 +22,5 @@ export type Policy = {
   rules: CompiledRuleset
 }
 
-export type RemoteNetwork = { class: NetworkClass; name: string | null; mayRelay: boolean }
+/** `minTls`: the oldest TLS version it may speak; `null`: what holds for all. */
+export type RemoteNetwork = { class: NetworkClass; name: string | null; mayRelay: boolean; minTls: TlsVersion | null }

@@ -6,6 +6,7 @@
  * Leaves  syntax to verbs/, who may what to policy/, the end of data to finish-message.ts, octets and closing to
  *         session.ts.
  */
+import type { Tls } from '../../contracts/event.ts'
 import type { Reason, Stage } from '../../contracts/vocabulary.ts'
 import type { Verdict } from '../../rules/evaluate-stage.ts'
 import { MessageReceiver } from '../data/message-receiver.ts'
@@ -14,7 +15,9 @@ import { extensions, helo } from '../verbs/helo.ts'
 import { mailFrom } from '../verbs/mail-from.ts'
 import { expn, help, noop, quit, rset, unknownVerb, vrfy } from '../verbs/plain-verbs.ts'
 import { rcptTo } from '../verbs/rcpt-to.ts'
+import { starttls } from '../verbs/starttls.ts'
 import { startData } from '../verbs/start-data.ts'
+import type { Connection } from './connection.ts'
 import type { MessageIdentity } from './duplicate-index.ts'
 import { finishMessage, takeMessageFacts } from './finish-message.ts'
 import { nameRecipient } from './name-recipient.ts'
@@ -32,6 +35,8 @@ export type Say = (text: string, accepted?: { transactionId: string; identity: M
 export class Dialog {
   facts: SessionFacts
   transaction: Transaction | null = null
+  /** The next octets are the handshake: nothing that came in before it counts. */
+  isStartingTls = false
   /** Set where the session is to be closed behind the last reply. */
   closing: ClosedBy | null = null
   isRemoteGone = false
@@ -43,11 +48,13 @@ export class Dialog {
   readonly #deps: SessionDeps
   readonly #record: SessionRecord
   readonly #say: Say
+  readonly #connection: Connection
   readonly #start: SessionStart
   #receiver: MessageReceiver | null = null
 
-  constructor(deps: SessionDeps, facts: SessionFacts, record: SessionRecord, say: Say) {
+  constructor(deps: SessionDeps, connection: Connection, facts: SessionFacts, record: SessionRecord, say: Say) {
     this.#deps = deps
+    this.#connection = connection
     this.facts = facts
     this.#record = record
     this.#say = say
@@ -89,6 +96,8 @@ export class Dialog {
         return this.#helo(verb, argument)
       case 'RSET':
         return this.#rset(argument)
+      case 'STARTTLS':
+        return this.#starttls(argument)
       case 'NOOP':
         return this.#answer(verb, noop())
       case 'VRFY':
@@ -206,7 +215,8 @@ export class Dialog {
     }
     this.#record.countVerb(verb, false)
     const { hostname, limits } = this.#deps
-    this.#say(multilineReply(250, verb === 'HELO' ? [hostname] : [hostname, ...extensions(limits.messageBytes)]))
+    const offered = extensions(limits.messageBytes, this.#connection.mayStartTls)
+    this.#say(multilineReply(250, verb === 'HELO' ? [hostname] : [hostname, ...offered]))
   }
 
   #mail(argument: string, lineBytes: number): MaybePromise<Reply> {
@@ -300,6 +310,23 @@ export class Dialog {
       replyLine(ending.reply),
       accepted === null ? undefined : { transactionId: transaction.id, identity: accepted },
     )
+  }
+
+  #starttls(argument: string): void {
+    const { mayStartTls, tls } = this.#connection
+    const { isExtended } = this.facts
+    const answer = starttls({ isOffered: mayStartTls, isSecured: tls !== null, isExtended }, argument)
+    this.#answer('STARTTLS', answer)
+    if (isRefusal(answer)) return
+    this.#endWithoutMessage('reset')
+    this.isStartingTls = true
+  }
+
+  /** What was said in the clear is forgotten, but for who the remote is (RFC 3207 §4.2). */
+  secured(tls: Tls): void {
+    this.isStartingTls = false
+    this.facts = { ...this.facts, tls, helo: null, isExtended: false }
+    this.#start.forgetGreeting()
   }
 
   #rset(argument: string): void {

@@ -55,6 +55,12 @@ export class SessionStart {
     })
   }
 
+  /** A new EHLO is needed, as if none had been. */
+  forgetGreeting(): void {
+    this.isGreeted = false
+    this.#afterHelo = null
+  }
+
   /** The transaction that tells of a session which was turned away. */
   turnedAway(facts: SessionFacts): Transaction {
     return this.#next(facts)

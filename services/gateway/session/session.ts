@@ -71,11 +71,11 @@ export class Session {
       },
       helo: null,
       isExtended: false,
-      tls: null,
+      tls: connection.tls,
       authUser: null,
       mayRelay: network.mayRelay,
     }
-    this.#dialog = new Dialog(deps, facts, this.#record, (text, accepted) => this.#replies.add(text, accepted))
+    this.#dialog = new Dialog(deps, connection, facts, this.#record, (text, accepted) => this.#replies.add(text, accepted))
   }
 
   get networkClass(): NetworkClass {
@@ -205,8 +205,20 @@ export class Session {
     } else {
       const answered = this.#dialog.command(line, lineBytes)
       if (answered instanceof Promise) return answered
+      if (this.#dialog.isStartingTls) return this.#startTls()
     }
     return this.#dialog.unloggedCount > unloggedEvents ? this.#dialog.logged : null
+  }
+
+  async #startTls(): Promise<void> {
+    // Commands that came in the clear behind STARTTLS were not meant to be answered inside it.
+    this.#input = this.#input.subarray(0, 0)
+    this.#at = 0
+    this.#replies.flush()
+    const tls = await this.#connection.startTls()
+    if (tls !== null) return this.#dialog.secured(tls)
+    this.#record.violate('tls-handshake-failed')
+    this.connectionLost()
   }
 
   #takeData(): Promise<void> | null {

@@ -20,7 +20,8 @@ export function helo(argument: string): HeloOutcome {
   return { helo: name }
 }
 
-/** What EHLO offers is what works (RFC 1869, 2920, 1870, 6152, 6531, 2034). */
-export function extensions(messageBytes: number): string[] {
-  return ['PIPELINING', `SIZE ${messageBytes}`, '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES']
+/** What EHLO offers is what works (RFC 1869, 2920, 1870, 6152, 6531, 2034, 3207). */
+export function extensions(messageBytes: number, mayStartTls: boolean): string[] {
+  const offered = ['PIPELINING', `SIZE ${messageBytes}`, '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES']
+  return mayStartTls ? [...offered, 'STARTTLS'] : offered
 }
