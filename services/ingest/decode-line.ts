@@ -146,7 +146,7 @@ export function isRejected(line: DecodedLine | RejectedLine): line is RejectedLi
 
 /** sha256. By way of a text: a Buffer of its own for each line is what the garbage collector would be busy with. */
 export function digestOf(octets: Buffer): Buffer {
-  return Buffer.from(hash('sha256', octets, 'latin1'), 'latin1')
+  return Buffer.from(hash('sha256', octets, 'binary'), 'binary')
 }
 
 export function keptLine({ event, json, line, digest, positionBytes }: DecodedLine): KeptLine {
