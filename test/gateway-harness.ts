@@ -5,7 +5,7 @@
 import type { EventBody, SessionClosed, TransactionEnded } from '../services/contracts/event.ts'
 import { Config } from '../services/kit/config.ts'
 import { readYaml } from '../services/kit/read-yaml.ts'
-import { noChecks } from '../services/gateway/checks/checks-contract.ts'
+import { noChecks, type Checks } from '../services/gateway/checks/checks-contract.ts'
 import { limitsOf, type Limits } from '../services/gateway/limits.ts'
 import type { EventLog } from '../services/gateway/log/event-log-contract.ts'
 import { noPlugins } from '../services/gateway/plugins/plugin-contract.ts'
@@ -117,6 +117,7 @@ export type HarnessOptions = {
   clients?: readonly DirectoryClient[] | null
   limits?: Partial<Limits>
   remoteIp?: string
+  checks?: Checks
 }
 
 /** Nothing shared: one session with everything that it needs. */
@@ -146,7 +147,7 @@ export class Harness {
     this.deps = {
       clock: { nowMs: () => this.nowMs, monotonicUs: () => 0 },
       policy: () => this.policy,
-      checks: noChecks,
+      checks: options.checks ?? noChecks,
       plugins: noPlugins,
       spool: this.spool,
       eventLog: this.log,

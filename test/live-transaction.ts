@@ -9,6 +9,7 @@ import type {
   LoggedHeader,
   LoggedRecipient,
   Remote,
+  Reply,
   TransactionEnded,
 } from '../services/contracts/event.ts'
 import type { Outcome, Reason, RecipientOutcome, Stage } from '../services/contracts/vocabulary.ts'
@@ -89,6 +90,7 @@ export function judgeLive(mail: Mail, compiled: CompiledRuleset): TransactionEnd
     stage: Stage,
     reason: Reason | null,
     ruleId: string | null = null,
+    reply: Reply | null = null,
   ): TransactionEnded => {
     if (order.indexOf(stage) < 1) event.helo = null
     if (order.indexOf(stage) < 2)
@@ -100,6 +102,7 @@ export function judgeLive(mail: Mail, compiled: CompiledRuleset): TransactionEnd
       stage,
       reason,
       decidingRuleId: ruleId,
+      reply,
       weight: progress.weightThousandths / 1000,
       marks: [...progress.marks],
     })
@@ -107,7 +110,7 @@ export function judgeLive(mail: Mail, compiled: CompiledRuleset): TransactionEnd
   const refusal = (verdict: Verdict | null, stage: Stage): TransactionEnded | null =>
     verdict?.reply == null
       ? null
-      : end(verdict.action === 'defer' ? 'deferred' : 'refused', stage, verdict.reason, verdict.ruleId)
+      : end(verdict.action === 'defer' ? 'deferred' : 'refused', stage, verdict.reason, verdict.ruleId, verdict.reply)
 
   if (mail.isSessionRefusedByGateway) return end('refused', 'connect', 'connection-limit')
   let ended = refusal(run('connect', null, 'connectUs'), 'connect')
@@ -131,14 +134,17 @@ export function judgeLive(mail: Mail, compiled: CompiledRuleset): TransactionEnd
       const verdict = run('rcpt', event.recipients.length, 'rcptUs')
       if (verdict !== null && verdict.action !== 'accept')
         Object.assign(recipient, { reason: 'rule', outcome: outcomeOf[verdict.action] })
-      if (verdict?.reply != null) refusingRules.set(recipient, verdict.ruleId)
+      if (verdict?.reply != null) {
+        refusingRules.set(recipient, verdict.ruleId)
+        recipient.reply = verdict.reply
+      }
     }
     event.recipients.push(recipient)
   }
   const taken = event.recipients.filter((one) => !isRefused(one.outcome))
   if (taken.length === 0) {
     const first = event.recipients.find((one) => one.outcome === 'refused') ?? event.recipients[0]!
-    return end(first.outcome as Outcome, 'rcpt', first.reason, refusingRules.get(first) ?? null)
+    return end(first.outcome as Outcome, 'rcpt', first.reason, refusingRules.get(first) ?? null, first.reply)
   }
   if (mail.abortAfter === 'rcpt') return end('aborted', 'rcpt', 'client-gone')
 

@@ -3,15 +3,39 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import type { TransactionEnded } from '../services/contracts/event.ts'
+import { stages } from '../services/contracts/vocabulary.ts'
+import type { Checks } from '../services/gateway/checks/checks-contract.ts'
+import { compileRuleset } from '../services/rules/compile-ruleset.ts'
 import { explainTransaction } from '../services/rules/explain-transaction.ts'
 import { replayTransaction } from '../services/rules/replay-transaction.ts'
 import * as generated from './generated-rules.ts'
 import { Harness, type Client } from './gateway-harness.ts'
 
+/** Answers as the dialog has them, as a gateway would look them up: by stage, and for each recipient. */
+function scriptedChecks(answers: { spf: string | null; greylist: readonly (string | null)[] }): Checks {
+  return {
+    before(transaction, stage, recipient) {
+      const { asksAt } = transaction.policy.rules
+      const add = (name: string, result: string, of: number | null) =>
+        transaction.checks.push({ name, stage, result, detail: null, durationUs: 1, recipient: of })
+      const hasSpf = transaction.checks.some(({ name }) => name === 'spf')
+      if (stages.indexOf(stage) >= stages.indexOf('mail') && asksAt[stage].checks.has('spf') && !hasSpf)
+        if (answers.spf !== null) add('spf', answers.spf, null)
+      if (stage === 'rcpt' && recipient !== null && asksAt.rcpt.checks.has('greylist')) {
+        const answer = answers.greylist[transaction.recipients.length % answers.greylist.length]
+        if (answer != null) add('greylist', answer, transaction.recipients.length)
+      }
+      return null
+    },
+  }
+}
+
 const word = fc.constantFrom('alpha', 'beta', 'gamma', 'delta')
 
 const dialog = fc.record({
   ip: fc.constantFrom('192.0.2.10', '203.0.113.9'),
+  spf: fc.constantFrom('pass', 'fail', 'unknown', null),
+  greylist: fc.array(fc.constantFrom('wait', 'passed', 'known', 'unknown', null), { minLength: 1, maxLength: 4 }),
   transactions: fc.array(
     fc.record({
       helo: fc.option(word, { nil: null }),
@@ -86,9 +110,10 @@ describe('replaying what the gateway logged', () => {
     { timeout: 300_000 },
     async () => {
       const outcomes = new Set<string>()
+      const branches = new Set<string>()
       await fc.assert(
         fc.asyncProperty(generated.ruleset(), dialog, async (ruleset, spoken) => {
-          const harness = new Harness({ rules: stringify(ruleset) })
+          const harness = new Harness({ rules: stringify(ruleset), checks: scriptedChecks(spoken) })
           const client = harness.connect(spoken.ip)
           await speak(client, spoken)
           await client.hangUp()
@@ -97,7 +122,10 @@ describe('replaying what the gateway logged', () => {
           for (const body of harness.log.transactions) {
             const event = body as TransactionEnded
             outcomes.add(`${event.outcome} at ${event.stage}`)
+            for (const { hits } of event.evaluations) for (const { branch } of hits) branches.add(branch)
             const { difference, after } = replayTransaction(event, rules, rules)
+            // Told apart from a rule set that only looks the same, nothing is undecidable either.
+            expect(replayTransaction(event, compileRuleset(rules.ruleset), rules).difference).toBe('same')
             expect({
               difference,
               outcome: after.outcome,
@@ -134,6 +162,7 @@ describe('replaying what the gateway logged', () => {
       ]) {
         expect(outcomes).toContain(ending)
       }
+      expect(branches).toEqual(new Set(['then', 'else', 'unknown']))
     },
   )
 })

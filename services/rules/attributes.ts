@@ -34,8 +34,8 @@ export type Attributes = {
   messageBytes: number | null
   /** Results of checks and plug-ins that a rule of this stage sees: those of `checksSeen`. */
   checks: readonly { name: string; result: string; recipient?: number | null }[]
-  /** Lower-case names of the headers the log holds where a message has them; `null`: no header is missing. */
-  loggedHeaderNames?: ReadonlySet<string> | null
+  /** In a replay: names of attributes that nobody looked up or logged. Where one has no value, nobody can tell it. */
+  unlogged?: ReadonlySet<string> | null
 }
 
 export type AttributeValue = string | number | boolean | readonly string[] | readonly number[] | null | undefined
@@ -166,7 +166,7 @@ export function attributesOf(
       recipientIndex,
       recipients,
     ),
-    loggedHeaderNames: null,
+    unlogged: null,
   }
 }
 
@@ -227,8 +227,7 @@ function headerAttribute(name: string): Attribute {
     for (const header of a.headers) {
       if (header.name.length === wanted.length && header.name.toLowerCase() === wanted) values.push(header.value)
     }
-    if (values.length > 0) return values
-    return a.loggedHeaderNames != null && !a.loggedHeaderNames.has(wanted) ? undefined : null
+    return values.length > 0 ? values : null
   })
 }
 

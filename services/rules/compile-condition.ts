@@ -15,6 +15,8 @@ export type Truth = boolean | null
 /** What a running condition reads, and where it leaves which text made it true. */
 export interface ConditionContext {
   valueOf(slot: number): AttributeValue
+  /** In a replay: nobody looked it up, or logged it. */
+  isUnlogged(slot: number): boolean
   /** The values of a slot as texts in lower case, and as addresses: made once for all rules that ask. */
   lowerTextsOf(slot: number): readonly string[]
   addressesOf(slot: number): readonly (IpAddress | null)[]
@@ -231,6 +233,8 @@ function compileExists(slot: number, wanted: boolean): CompiledCondition {
 function compileCheck(slot: number, results: ReadonlySet<string>): CompiledCondition {
   return (context) => {
     const value = context.valueOf(slot) ?? noAnswer
+    // A check that never ran then might have answered: that is not the answer `unknown`.
+    if (value === noAnswer && context.isUnlogged(slot)) return null
     if (typeof value !== 'object') {
       if (results.has(value as string)) return matched(context, slot, value as string)
       return value === noAnswer ? null : false

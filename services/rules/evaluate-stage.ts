@@ -53,7 +53,11 @@ export type StageResult = {
   /** Set by this evaluation: at `rcpt` for this recipient, else also in `progress`. */
   redirectTo: string | null
   copyTo: readonly string[]
+  /** In a replay: rules, shadow ones apart, that ask for what the log does not tell, and so took no sure branch. */
+  undecided: readonly UndecidedRule[]
 }
+
+export type UndecidedRule = { rule: CompiledRule; attribute: string }
 
 /** One rule that ran, as `explain` shows it. */
 export type RuleStep = {
@@ -112,6 +116,7 @@ export function evaluateStage(
     verdict: next.verdict,
     redirectTo: run.redirectTo,
     copyTo: run.copyTo,
+    undecided: run.undecided,
   }
 }
 
@@ -122,6 +127,7 @@ type Run = {
   verdict: Verdict | null
   redirectTo: string | null
   copyTo: string[]
+  undecided: UndecidedRule[]
 }
 
 const noRules: readonly CompiledRule[] = []
@@ -132,13 +138,16 @@ function runRules(
   attributes: Attributes,
   observe: ((step: RuleStep) => void) | undefined,
 ): Run {
-  const run: Run = { hits: [], branches: [], verdict: null, redirectTo: null, copyTo: [] }
+  const run: Run = { hits: [], branches: [], verdict: null, redirectTo: null, copyTo: [], undecided: [] }
   if (rules.length === 0) return run
   const context = new StageContext(compiled, attributes)
   for (const rule of rules) {
     context.matchedSlot = null
     context.matchedText = null
+    context.unloggedName = null
     const truth = rule.when(context)
+    if (truth === null && context.unloggedName !== null && !rule.isShadow)
+      run.undecided.push({ rule, attribute: context.unloggedName })
     const branch = truth === true ? rule.then : truth === false ? rule.else : rule.unknown
     const hit =
       branch === null || (truth !== true && !branch.hasEffect) ? null : ruleHit(rule, branch, truth, context)

@@ -119,8 +119,8 @@ describe('replaying another rule set', () => {
     ['ending-changed', 'one recipient of two is discarded now', none, annDiscarded, two],
     ['same', 'refused then and now', atMail, atMail, {}],
     [
-      'same',
-      'refused at mail then, and at rcpt by nobody who would be asked',
+      'ending-changed',
+      'refused at mail then, and a stage earlier now',
       atMail,
       compiled({ rules: [{ stage: 'helo', then: reject }] }),
       {},
@@ -154,20 +154,65 @@ describe('replaying another rule set', () => {
     expect(replayTransaction(judgeLive({}, atMail), none).after).toMatchObject({ outcome: null, stage: 'rcpt' })
   })
 
-  it('cannot decide by a header or a check of which the log tells nothing', () => {
-    const bySignature = compiled({
-      rules: [{ stage: 'header', when: { attribute: 'header.DKIM-Signature', exists: false }, then: { weight: 9 } }],
-    })
-    const byCheck = compiled({ rules: [{ stage: 'mail', when: { check: 'spf', is: 'fail' }, then: { weight: 9 } }] })
-    const byMailer = compiled({
-      rules: [{ stage: 'header', when: { attribute: 'header.X-Mailer', exists: false }, then: { weight: 9 } }],
-    })
-    expect(replayTransaction(judgeLive({}, none), bySignature, none).difference).toBe('not-decidable')
-    expect(replayTransaction(judgeLive({}, none), byCheck, none).difference).toBe('not-decidable')
-    expect(replayTransaction(judgeLive({}, none), byMailer, none).difference).toBe('mark-or-weight-changed')
-    expect(replayTransaction({ ...judgeLive({}, none), truncated: ['headers'] }, byMailer, none).difference).toBe(
-      'not-decidable',
-    )
+  it.each([
+    ['header.DKIM-Signature', { stage: 'header', when: { attribute: 'header.DKIM-Signature', exists: false } }],
+    ['check.spf', { stage: 'mail', when: { check: 'spf', is: 'fail' } }],
+    ['check.spf', { stage: 'mail', when: { check: 'spf', is: 'unknown' } }],
+    ['check.spf', { stage: 'mail', when: { attribute: 'check.spf', matches: 'x' } }],
+    ['remote.country', { stage: 'connect', when: { country: 'DE' } }],
+    ['remote.reverseName', { stage: 'connect', when: { attribute: 'remote.reverseName', exists: false } }],
+    ['remote.forwardConfirmed', { stage: 'rcpt', when: { not: { attribute: 'remote.forwardConfirmed', equals: true } } }],
+  ])('cannot decide by %s, which nobody looked up or logged', (attribute, rule) => {
+    const { difference, undecidable } = replayTransaction(judgeLive({}, none), compiled({ rules: [{ ...rule, then: { weight: 9 } }] }), none)
+    expect(difference).toBe('not-decidable')
+    expect(undecidable).toEqual({ reason: 'not-logged', attributes: [attribute] })
+  })
+
+  it('decides by what is there, by what the old rules asked for too, and by a header that is always logged', () => {
+    const byCountry = compiled({ rules: [{ stage: 'connect', when: { country: 'DE' }, then: { weight: 9 } }] })
+    const byCountryToo = compiled({ rules: [{ stage: 'connect', when: { country: 'FR' }, mode: 'shadow', then: {} }] })
+    const byName = compiled({ rules: [{ stage: 'connect', when: { attribute: 'remote.reverseName', exists: false }, then: { weight: 9 } }] })
+    const byMailer = compiled({ rules: [{ stage: 'header', when: { attribute: 'header.X-Mailer', exists: false }, then: { weight: 9 } }] })
+    const difference = (mail: Mail, rules: CompiledRuleset, judgedBy: CompiledRuleset) =>
+      replayTransaction(judgeLive(mail, judgedBy), rules, judgedBy).difference
+    expect(difference({ remote: { country: 'DE' } }, byCountry, none)).toBe('mark-or-weight-changed')
+    expect(difference({}, byCountry, byCountryToo)).toBe('same')
+    expect(difference({ remote: { forwardConfirmed: false } }, byName, none)).toBe('mark-or-weight-changed')
+    expect(difference({}, byMailer, none)).toBe('mark-or-weight-changed')
+    expect(replayTransaction({ ...judgeLive({}, none), truncated: ['headers'] }, byMailer, none).difference).toBe('not-decidable')
+  })
+
+  it('does not take for answered what the old rules would have asked after they had accepted', () => {
+    const asks = { id: 'asks', stage: 'mail', when: { check: 'spf', is: 'fail' }, then: { weight: 9 } }
+    const accepting = compiled({ rules: [{ stage: 'helo', then: { accept: true } }, asks] })
+    const asking = compiled({ rules: [asks] })
+    expect(replayTransaction(judgeLive({}, accepting), asking, accepting).difference).toBe('not-decidable')
+    expect(replayTransaction(judgeLive({}, asking), asking, asking).difference).toBe('same')
+  })
+
+  it('lets a refusal stand that what is not known could not have prevented', () => {
+    const refusing = { stage: 'mail', then: { reject: { text: 'No' } } }
+    const asking = (branch: object) => ({ stage: 'connect', when: { country: 'DE' }, then: branch })
+    const difference = (rules: object[], more: object = {}) =>
+      replayTransaction(judgeLive({}, none), compiled({ ...more, rules }), none).difference
+    expect(difference([asking({ weight: -5 }), refusing])).toBe('newly-refused')
+    expect(difference([asking({ accept: true }), refusing])).toBe('not-decidable')
+    const heavyRule = { stage: 'mail', then: { weight: 9 } }
+    expect(difference([asking({ weight: 1 }), heavyRule], { rejectAt: 8 })).toBe('newly-refused')
+    expect(difference([asking({ weight: -1 }), heavyRule], { rejectAt: 8 })).toBe('not-decidable')
+    expect(difference([asking({})])).toBe('same')
+  })
+
+  it('tells another stage, other codes and another way of delivery, and not another text', () => {
+    const reject = (more: object, stage = 'mail') => compiled({ rules: [{ stage, then: { reject: { text: 'No', ...more } } }] })
+    const difference = (before: CompiledRuleset, after: CompiledRuleset) => replayTransaction(judgeLive({}, before), after).difference
+    expect(difference(reject({}), reject({ text: 'Never' }))).toBe('same')
+    expect(difference(reject({}), reject({ code: 554 }))).toBe('ending-changed')
+    expect(difference(reject({}), reject({ enhanced: '5.7.0' }))).toBe('ending-changed')
+    expect(difference(reject({}), reject({}, 'helo'))).toBe('ending-changed')
+    const copy = compiled({ rules: [{ stage: 'rcpt', then: { copy: 'archive@corp.test' } }] })
+    expect(difference(none, copy)).toBe('ending-changed')
+    expect(difference(copy, copy)).toBe('same')
   })
 })
 

@@ -5,22 +5,40 @@
  * Why     a rule set is tried against real history before it is put into force. Replaying the rule set that judged
  *         must give `same` for every transaction: a test holds that.
  */
-import type { TransactionEnded } from '../contracts/event.ts'
-import type { Outcome } from '../contracts/vocabulary.ts'
+import type { Evaluation, Reply, TransactionEnded } from '../contracts/event.ts'
+import type { Outcome, Stage } from '../contracts/vocabulary.ts'
 import { isTaken } from './attributes.ts'
-import type { CompiledRuleset } from './compile-ruleset.ts'
-import { canonicalJson } from './ruleset-hash.ts'
+import type { CompiledRule, CompiledRuleset } from './compile-ruleset.ts'
+import type { UndecidedRule } from './evaluate-stage.ts'
 import { simulateTransaction, type Simulation } from './simulate-transaction.ts'
+import { UnloggedFinder } from './unlogged-attributes.ts'
 
+export const replayDifferences = [
+  'same',
+  'newly-refused',
+  'newly-accepted',
+  'ending-changed',
+  'mark-or-weight-changed',
+  'not-decidable',
+] as const
 /**
- * `newly-refused` and `newly-accepted` also where only some of the recipients are. `ending-changed`: refused or
- * taken as before, and yet deferred in place of refused, or quarantined in place of delivered.
+ * `newly-refused` and `newly-accepted` also where only some of the recipients are. `ending-changed`: refused or taken
+ * as before, and yet otherwise: deferred in place of refused, at another stage (octets are saved there or not), with
+ * other codes (machines act on them; the text of an answer is for people, and no difference), quarantined in place of
+ * delivered, redirected or copied by other rules.
  */
-export type ReplayDifference =
-  'same' | 'newly-refused' | 'newly-accepted' | 'ending-changed' | 'mark-or-weight-changed' | 'not-decidable'
+export type ReplayDifference = (typeof replayDifferences)[number]
+
+export type Undecidable =
+  /** The old rules ended it before this stage: what came after was never sent. */
+  | { reason: 'ended-before'; stage: Stage }
+  /** These attributes were neither looked up nor logged, and rules that could change the answer ask for them. */
+  | { reason: 'not-logged'; attributes: readonly string[] }
 
 export type Replay = {
   difference: ReplayDifference
+  /** Set for `not-decidable`. */
+  undecidable: Undecidable | null
   before: { outcome: Outcome; weight: number; marks: readonly string[] }
   after: Simulation
   /** Positions of recipients that are refused or accepted otherwise than before. */
@@ -29,52 +47,104 @@ export type Replay = {
 }
 
 /**
- * `judgedBy` is the rule set that judged it live, where it is known: the log tells nothing of a header that neither
- * it nor the gateway's usual choice named, nor of a check that did not run, and a rule that asks is not decidable.
+ * `judgedBy` is the rule set that judged it live; of an unknown one, a set without rules. `null`: the same as
+ * `compiled`, and whatever the event does not hold was not there then either.
  */
 export function replayTransaction(
   event: TransactionEnded,
   compiled: CompiledRuleset,
   judgedBy: CompiledRuleset | null = null,
 ): Replay {
-  const unknownRuleIds: string[] = []
-  const knownHeaders = judgedBy === null || judgedBy === compiled ? null : knownHeaderNames(event, compiled, judgedBy)
-  const observer =
-    judgedBy === null || judgedBy === compiled
-      ? null
-      : {
-          beginStage: () => (step: { rule: { rule: { id: string }; isShadow: boolean }; truth: boolean | null }) => {
-            if (step.truth === null && !step.rule.isShadow) unknownRuleIds.push(step.rule.rule.id)
-          },
-          endStage: () => {},
-        }
-  const after = simulateTransaction(event, compiled, knownHeaders, observer)
-  const isUnknown = unknownRuleIds.some((id) => !isSameRule(id, compiled, judgedBy!))
+  const isOther = judgedBy !== null && judgedBy !== compiled
+  const after = simulateTransaction(event, compiled, isOther ? unloggedFinder(compiled, judgedBy).of(event) : null)
   const [newlyRefusedRecipients, newlyAcceptedRecipients] = changedRecipients(event, after)
   const before = { outcome: event.outcome, weight: event.weight, marks: event.marks }
   const changed = { before, after, newlyRefusedRecipients, newlyAcceptedRecipients }
-  const isDecidable = after.outcome !== null && !(isUnknown && !isRefused(after.outcome))
-  return { difference: isDecidable ? differenceOf(event, after.outcome!, changed) : 'not-decidable', ...changed }
+  const undecidable = undecidableOf(after)
+  return {
+    difference: undecidable === null ? differenceOf(event, after.outcome!, changed) : 'not-decidable',
+    undecidable,
+    ...changed,
+  }
+}
+
+const finders = new WeakMap<CompiledRuleset, WeakMap<CompiledRuleset, UnloggedFinder>>()
+
+function unloggedFinder(compiled: CompiledRuleset, judgedBy: CompiledRuleset): UnloggedFinder {
+  let ofRules = finders.get(compiled)
+  if (ofRules === undefined) finders.set(compiled, (ofRules = new WeakMap()))
+  let finder = ofRules.get(judgedBy)
+  if (finder === undefined) ofRules.set(judgedBy, (finder = new UnloggedFinder(compiled, judgedBy)))
+  return finder
+}
+
+function undecidableOf(after: Simulation): Undecidable | null {
+  if (after.outcome === null) return { reason: 'ended-before', stage: after.stage }
+  const telling = after.undecided.filter((one) => couldChange(one, after))
+  if (telling.length === 0) return null
+  return { reason: 'not-logged', attributes: [...new Set(telling.map(({ attribute }) => attribute))] }
+}
+
+/** A refusal stands unless the rule could have prevented it: by ending the rules, or by less weight. */
+function couldChange({ rule }: UndecidedRule, after: Simulation): boolean {
+  const branches = [rule.then, rule.else, rule.unknown].filter((branch) => branch !== null)
+  if (!isRefused(after.outcome!)) return branches.some(({ hasEffect }) => hasEffect)
+  if (branches.some(({ branch }) => branch.accept === true || branch.stop === true)) return true
+  return after.reason === 'weight' && leastWeight(rule) < (rule.unknown?.weightThousandths ?? 0)
+}
+
+function leastWeight(rule: CompiledRule): number {
+  return Math.min(rule.then.weightThousandths, rule.else?.weightThousandths ?? 0)
 }
 
 function differenceOf(
   event: TransactionEnded,
   outcome: Outcome,
-  changed: Omit<Replay, 'difference'>,
+  changed: Pick<Replay, 'after' | 'newlyRefusedRecipients' | 'newlyAcceptedRecipients'>,
 ): ReplayDifference {
   const { after, newlyRefusedRecipients, newlyAcceptedRecipients } = changed
   if (isRefused(outcome) && !isRefused(event.outcome)) return 'newly-refused'
   if (isRefused(event.outcome) && !isRefused(outcome)) return 'newly-accepted'
   if (newlyRefusedRecipients.length > 0) return 'newly-refused'
   if (newlyAcceptedRecipients.length > 0) return 'newly-accepted'
-  if (isRefused(outcome)) return outcome === event.outcome ? 'same' : 'ending-changed'
+  if (isRefused(outcome)) {
+    const isSamePlace = placeOf(after.stage) === placeOf(event.stage)
+    const isSame = outcome === event.outcome && isSamePlace && isSameReply(after.reply, event.reply)
+    return isSame ? 'same' : 'ending-changed'
+  }
   const isMarkingAlone = [outcome, event.outcome].every((one) => one === 'accepted' || one === 'marked')
   if (outcome !== event.outcome && !isMarkingAlone) return 'ending-changed'
-  if (after.recipientOutcomes.some((one, index) => one !== event.recipients[index]!.outcome)) return 'ending-changed'
+  for (const [index, recipient] of event.recipients.entries()) {
+    if (after.recipientOutcomes[index] !== recipient.outcome) return 'ending-changed'
+    if (!isSameReply(after.recipientReplies.get(index) ?? null, recipient.reply)) return 'ending-changed'
+  }
+  if (!isSameList(relaysOf(after.evaluations), relaysOf(event.evaluations))) return 'ending-changed'
   const isSameWeight = after.progress.weightThousandths === Math.round(event.weight * 1000)
   const isSameMarks = isSameList(after.progress.marks, event.marks)
   return isSameWeight && isSameMarks && outcome === event.outcome ? 'same' : 'mark-or-weight-changed'
 }
+
+/** A refusal at `header` is told at `complete` where the message came in one piece: the log cannot tell them apart. */
+function placeOf(stage: Stage): Stage {
+  return stage === 'header' ? 'complete' : stage
+}
+
+/** What rules say now (`null`: they said nothing), and what was answered then, where the log tells it. */
+function isSameReply(now: Reply | null, then: Reply | null): boolean {
+  return now === null || then === null || (now.code === then.code && now.enhanced === then.enhanced)
+}
+
+/** Which rules sent it, or one of its recipients, elsewhere or also elsewhere. */
+function relaysOf(evaluations: readonly Evaluation[]): readonly string[] {
+  let relays: string[] = noRelays
+  for (const { recipient, hits } of evaluations)
+    for (const { action, shadow, ruleId } of hits)
+      if (!shadow && (action === 'redirect' || action === 'copy'))
+        (relays === noRelays ? (relays = []) : relays).push(`${action} ${recipient} ${ruleId}`)
+  return relays
+}
+
+const noRelays: string[] = []
 
 function isSameList(left: readonly string[], right: readonly string[]): boolean {
   return left.length === right.length && left.every((one, index) => one === right[index])
@@ -94,30 +164,7 @@ function changedRecipients(event: TransactionEnded, after: Simulation): [number[
   return [refused, accepted]
 }
 
-function isRefused(outcome: Outcome): boolean {
+/** Deferred is refused for now. */
+export function isRefused(outcome: Outcome): boolean {
   return outcome === 'refused' || outcome === 'deferred'
-}
-
-function isSameRule(id: string, compiled: CompiledRuleset, judgedBy: CompiledRuleset): boolean {
-  const find = ({ ruleset }: CompiledRuleset) => ruleset.rules.find((rule) => rule.id === id)
-  const old = find(judgedBy)
-  return old !== undefined && canonicalJson(old) === canonicalJson(find(compiled))
-}
-
-/** Signatures and traces that a gateway does not log unless a rule asks for them. */
-const unloggedHeaders =
-  /^(dkim-signature|domainkey-signature|arc-.+|x-google-.*|x-gm-.+|x-ms-.+|x-microsoft-.+|x-forefront-.+|x-received)$/
-
-/** Of the headers that the new rules ask for, those of which the log tells that a message has none. */
-function knownHeaderNames(
-  event: TransactionEnded,
-  compiled: CompiledRuleset,
-  judgedBy: CompiledRuleset,
-): ReadonlySet<string> {
-  const isCut = event.truncated.includes('headers')
-  const known = new Set<string>()
-  for (const name of compiled.headerNames) {
-    if (judgedBy.headerNames.has(name) || (!isCut && !unloggedHeaders.test(name))) known.add(name)
-  }
-  return known
 }

@@ -7,7 +7,7 @@
  *         Where the old rules ended the transaction and the new ones would not, what came after was never sent,
  *         and nobody can tell how it would have ended: the outcome is `null`.
  */
-import type { LoggedRecipient, TransactionEnded } from '../contracts/event.ts'
+import type { Evaluation, LoggedRecipient, Reply, TransactionEnded } from '../contracts/event.ts'
 import { stages, type Outcome, type Reason, type RecipientOutcome, type Stage } from '../contracts/vocabulary.ts'
 import { attributesOf, isTaken } from './attributes.ts'
 import type { CompiledRuleset } from './compile-ruleset.ts'
@@ -17,6 +17,7 @@ import {
   type Progress,
   type RuleStep,
   type StageResult,
+  type UndecidedRule,
   type Verdict,
 } from './evaluate-stage.ts'
 
@@ -28,8 +29,19 @@ export type Simulation = {
   reason: Reason | null
   decidingRuleId: string | null
   recipientOutcomes: readonly RecipientOutcome[]
+  /** What the remote was told where rules or the weight refused it; `null` elsewhere. */
+  reply: Reply | null
+  /** The same of recipients, by position; empty where rules refused none. */
+  recipientReplies: ReadonlyMap<number, Reply>
   progress: Progress
+  /** Those with hits, as they would be logged. */
+  evaluations: readonly Evaluation[]
+  /** Rules that ask for what the log does not tell. */
+  undecided: readonly UndecidedRule[]
 }
+
+/** What the log does not tell, by stage. */
+export type UnloggedAttributes = Readonly<Record<Stage, ReadonlySet<string>>>
 
 export type SimulationObserver = {
   /** Before the rules of a stage run, and the observer of each rule. */
@@ -37,34 +49,43 @@ export type SimulationObserver = {
   endStage(stage: Stage, recipient: number | null, result: StageResult): void
 }
 
-type Ending = Pick<Simulation, 'outcome' | 'stage' | 'reason' | 'decidingRuleId'>
+type Ending = Pick<Simulation, 'outcome' | 'stage' | 'reason' | 'decidingRuleId'> & { reply?: Reply | null }
 
-/** `knownHeaderNames`: lower-case names of which the log tells that a message has none; `null`: all. */
+/** `unlogged`: `null` where the rules are those that judged, so that what is not there was not there either. */
 export function simulateTransaction(
   event: TransactionEnded,
   compiled: CompiledRuleset,
-  knownHeaderNames: ReadonlySet<string> | null = null,
+  unlogged: UnloggedAttributes | null = null,
   observer: SimulationObserver | null = null,
 ): Simulation {
   const recipients = [...event.recipients]
   let progress = initialProgress()
+  const evaluations: Evaluation[] = []
+  let undecided: readonly UndecidedRule[] = noUndecided
+  const recipientReplies = new Map<number, Reply>()
 
   const run = (stage: Stage, recipient: number | null): Verdict | null => {
     const attributes = attributesOf(event, stage, recipient, recipients)
-    attributes.loggedHeaderNames = knownHeaderNames
+    attributes.unlogged = unlogged === null ? null : unlogged[stage]
     const observe = observer?.beginStage(stage, recipient, progress)
     const result = evaluateStage(compiled, stage, attributes, progress, recipient, observe)
     observer?.endStage(stage, recipient, result)
     progress = result.progress
+    if (result.evaluation.hits.length > 0) evaluations.push(result.evaluation)
+    if (result.undecided.length > 0) undecided = [...undecided, ...result.undecided]
     return result.verdict
   }
-  const ended = ({ outcome, stage, reason, decidingRuleId }: Ending): Simulation => ({
+  const ended = ({ outcome, stage, reason, decidingRuleId, reply = null }: Ending): Simulation => ({
     outcome,
     stage,
     reason,
     decidingRuleId,
     recipientOutcomes: recipients.map((recipient) => recipient.outcome),
+    reply,
+    recipientReplies,
     progress,
+    evaluations,
+    undecided,
   })
 
   for (const stage of stages) {
@@ -81,13 +102,17 @@ export function simulateTransaction(
       if (isRefusedByGateway(recipient)) continue
       const verdict = run('rcpt', index)
       recipients[index] = recipientAfter(recipient, verdict)
-      if (isRefusing(verdict)) refusingRuleIds.set(index, verdict.ruleId)
+      if (!isRefusing(verdict)) continue
+      refusingRuleIds.set(index, verdict.ruleId)
+      if (verdict.reply !== null) recipientReplies.set(index, verdict.reply)
     }
-    const ending = endingWithoutRecipients(recipients, refusingRuleIds)
+    const ending = endingWithoutRecipients(recipients, refusingRuleIds, recipientReplies)
     if (ending !== null) return ended(ending)
   }
   throw new Error('The last stage always ends a transaction')
 }
+
+const noUndecided: readonly UndecidedRule[] = []
 
 /** Whether the rules of a stage ran, or would have had what they need to. */
 function wereRulesReached(event: TransactionEnded, stage: Stage): boolean {
@@ -152,6 +177,7 @@ function endingOfRefusal(verdict: Verdict, stage: Stage): Ending {
     stage,
     reason: verdict.reason,
     decidingRuleId: verdict.ruleId,
+    reply: verdict.reply,
   }
 }
 
@@ -167,12 +193,13 @@ function undecidable(stage: Stage): Ending {
 function endingWithoutRecipients(
   recipients: readonly LoggedRecipient[],
   refusingRuleIds: ReadonlyMap<number, string | null>,
+  replies: ReadonlyMap<number, Reply>,
 ): Ending | null {
   if (recipients.length === 0 || recipients.some(isTaken)) return null
   const outcome = recipients.some((recipient) => recipient.outcome === 'refused') ? 'refused' : 'deferred'
   const first = recipients.findIndex((recipient) => recipient.outcome === outcome)
   const { reason } = recipients[first]!
-  return { outcome, stage: 'rcpt', reason, decidingRuleId: refusingRuleIds.get(first) ?? null }
+  return { outcome, stage: 'rcpt', reason, decidingRuleId: refusingRuleIds.get(first) ?? null, reply: replies.get(first) ?? null }
 }
 
 /** What becomes of a message that rules let through, unless the gateway itself refused it. */

@@ -10,6 +10,8 @@ import { parseIpAddress, type IpAddress } from './ip-prefix-set.ts'
 export class StageContext implements ConditionContext {
   matchedSlot: number | null = null
   matchedText: string | null = null
+  /** The last attribute that was asked for and that the log does not tell. */
+  unloggedName: string | null = null
   readonly #compiled: CompiledRuleset
   readonly #attributes: Attributes
   readonly #values: AttributeValue[] = []
@@ -25,9 +27,18 @@ export class StageContext implements ConditionContext {
   valueOf(slot: number): AttributeValue {
     const known = this.#values[slot]
     if (known !== undefined) return known
-    const value = this.#compiled.attributes[slot]!.read(this.#attributes)
+    const { name, read } = this.#compiled.attributes[slot]!
+    const value = read(this.#attributes)
+    if (value == null && this.#attributes.unlogged?.has(name)) {
+      this.unloggedName = name
+      return undefined
+    }
     this.#values[slot] = value
     return value
+  }
+
+  isUnlogged(slot: number): boolean {
+    return this.#attributes.unlogged?.has(this.#compiled.attributes[slot]!.name) ?? false
   }
 
   lowerTextsOf(slot: number): readonly string[] {

@@ -7,6 +7,7 @@
  */
 import libmime from 'libmime'
 import { maxHeaderValueBytes, type LoggedHeader } from '../../contracts/event.ts'
+import { unloggedHeaderNames } from '../../rules/unlogged-headers.ts'
 
 const blankLine = Buffer.from('\r\n\r\n')
 
@@ -129,11 +130,6 @@ export type SelectedHeaders = { headers: LoggedHeader[]; isCut: boolean }
 /** What is logged of a header section at most. */
 const loggedHeaderCount = 100
 const loggedHeaderBytes = 16 * 1024
-/** Signatures and traces: long, different in every message, and no rule reads them. */
-const unloggedNames = new RegExp(
-  '^(dkim-signature|domainkey-signature|arc-.+|x-received|x-google-.+|x-gm-.+|x-ms-exchange-.+' +
-    '|x-microsoft-.+|x-forefront-.+)$',
-)
 /** Kept before all others where a message has more fields than are logged. */
 const firstNames = new Set(
   (
@@ -165,6 +161,6 @@ export function selectedHeaders(fields: readonly HeaderField[], asked: ReadonlyS
   }
   choose((name) => asked.has(name))
   choose((name) => firstNames.has(name))
-  choose((name) => !unloggedNames.test(name))
+  choose((name) => !unloggedHeaderNames.test(name))
   return { headers: chosen.filter((header) => header !== null), isCut }
 }

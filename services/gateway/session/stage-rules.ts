@@ -97,7 +97,6 @@ function attributesAt(
     attachments: isComplete ? message.attachments : [],
     messageBytes: isComplete ? message.messageBytes : null,
     checks: checksSeen(resultsOf(transaction), stage, index, transaction.recipients),
-    loggedHeaderNames: null,
   }
 }
 
