@@ -18,6 +18,7 @@ import type { LiveLimits } from './live/live-hub.ts'
 import { addRequestMetrics } from './metrics.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
 import { addLiveRoutes } from './routes/live-routes.ts'
+import { addLogRoutes } from './routes/log-routes.ts'
 import { addMessageRoutes } from './routes/message-routes.ts'
 import { addOverviewRoutes } from './routes/overview-routes.ts'
 import { addSessionRoutes } from './routes/session-routes.ts'
@@ -71,6 +72,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
     async (api: ApiServer) => {
       addSessionRoutes(api, context)
       addMessageRoutes(api, context)
+      addLogRoutes(api, context)
       addLiveRoutes(api, context, options.liveLimits)
       addUsageRoutes(api, context)
       addOverviewRoutes(api, context)

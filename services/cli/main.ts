@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { usageGroupings } from '../contracts/api.ts'
+import { rejectionReasons, usageGroupings } from '../contracts/api.ts'
 import { meteringModes, roles } from '../contracts/vocabulary.ts'
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
@@ -103,11 +103,51 @@ program
   .argument('<query...>')
   .addOption(new Option('--format <format>').choices(['table', 'json']).default('table'))
   .addOption(new Option('--limit <count>', 'newest so many').argParser(countUpTo(100_000)).default(50))
+  .option('--detail', 'everything about each; also where the query is one id')
   .addOption(configOption())
   .addOption(demoOption())
-  .action(async (query: string[], options: Common & { format: 'table' | 'json'; limit: number }) => {
+  .action(async (query: string[], options: Common & { format: 'table' | 'json'; limit: number; detail?: boolean }) => {
     const { trace } = await import('./trace.ts')
-    await trace(configOf(options), { query: query.join(' '), format: options.format, limit: options.limit, isDemo: options.demo === true })
+    const { format, limit, detail = false, demo = false } = options
+    await trace(configOf(options), { query: query.join(' '), format, limit, isDetailed: detail, isDemo: demo })
+  })
+
+const log = program.command('log').description('the event log as it is in the database')
+log
+  .command('status')
+  .description('how far it is complete, by node; gaps; rejected lines by reason')
+  .addOption(new Option('--format <format>').choices(['table', 'json']).default('table'))
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (options: Common & { format: 'table' | 'json' }) => {
+    const { showLogStatus } = await import('./log-commands.ts')
+    await showLogStatus(configOf(options), { format: options.format, isDemo: options.demo === true })
+  })
+log
+  .command('rejected')
+  .description('lines that are no events, newest first')
+  .addOption(new Option('--reason <reason>').choices(rejectionReasons))
+  .addOption(new Option('--limit <count>', 'newest so many').argParser(countUpTo(100_000)).default(50))
+  .addOption(new Option('--format <format>').choices(['table', 'json']).default('table'))
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (options: Common & { reason?: string; limit: number; format: 'table' | 'json' }) => {
+    const { showRejectedLines } = await import('./log-commands.ts')
+    const { reason = null, limit, format, demo = false } = options
+    await showRejectedLines(configOf(options), { reason, limit, format, isDemo: demo })
+  })
+log
+  .command('accept-gap')
+  .description('declare events lost for good: their gap counts as none')
+  .argument('<node>')
+  .argument('<boot>', 'its number or id, as status tells it')
+  .argument('<from-upto>', 'sequence numbers, the second excluded', seqRange)
+  .addOption(new Option('--reason <text>', 'why they are lost').makeOptionMandatory())
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (node: string, boot: string, range: { fromSeq: number; uptoSeq: number }, options: Common & { reason: string }) => {
+    const { acceptLogGap } = await import('./log-commands.ts')
+    await acceptLogGap(configOf(options), { node, boot, range, reason: options.reason, isDemo: options.demo === true })
   })
 
 program
@@ -208,6 +248,12 @@ function countUpTo(most: number): (text: string) => number {
     if (Number.isInteger(count) && count >= 1 && count <= most) return count
     throw new InvalidArgumentError(`It is a whole number from 1 to ${most}.`)
   }
+}
+
+function seqRange(text: string): { fromSeq: number; uptoSeq: number } {
+  const [, from, upto] = /^(\d{1,15})-(\d{1,15})$/.exec(text) ?? []
+  if (from !== undefined && Number(from) < Number(upto)) return { fromSeq: Number(from), uptoSeq: Number(upto) }
+  throw new InvalidArgumentError('It is two sequence numbers like 4-7, the second behind the last.')
 }
 
 function monthLabel(text: string): string {

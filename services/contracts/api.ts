@@ -347,3 +347,90 @@ export const Health = Type.Object({
   database: Type.Enum(['up', 'down']),
 })
 export type Health = Static<typeof Health>
+
+/** Half-open range of sequence numbers of one boot. */
+const seqRange = {
+  node: Type.String(),
+  boot: Type.String(),
+  fromSeq: Type.Integer({ minimum: 1 }),
+  uptoSeq: Type.Integer({ minimum: 2 }),
+}
+
+export const LogStatus = Type.Object({
+  completeness: Completeness,
+  /** Open ones, oldest boot first. */
+  gaps: Type.Array(
+    Type.Object({
+      ...seqRange,
+      bootNumber: orNull(Type.Integer()),
+      kind: Type.Enum(['hole', 'lost-tail', 'missing-boot']),
+    }),
+  ),
+  acceptedGaps: Type.Array(
+    Type.Object({ ...seqRange, acceptedBy: Type.String(), acceptedAt: time, reason: Type.String() }),
+  ),
+  nodes: Type.Array(
+    Type.Object({
+      node: Type.String(),
+      bootCount: Type.Integer(),
+      newestAt: orNull(time),
+      /** How far its newest segment is read; `null`: none was. */
+      tail: orNull(
+        Type.Object({
+          boot: Type.String(),
+          segment: Type.Integer(),
+          fileName: Type.String(),
+          positionBytes: bigCount,
+          readAt: time,
+        }),
+      ),
+    }),
+  ),
+  /** Lines that are no events, counted by reason. */
+  rejected: Type.Record(Type.String(), bigCount),
+})
+export type LogStatus = Static<typeof LogStatus>
+
+/** Why a line was rejected; the list of the table's constraint. */
+export const rejectionReasons = [
+  'torn',
+  'not-utf8',
+  'not-json',
+  'too-long',
+  'schema',
+  'schema-version',
+  'wrong-tenant',
+  'no-header',
+  'time-out-of-range',
+  'conflict',
+  'row',
+] as const
+
+export const RejectedLineQuery = Type.Object({
+  reason: Type.Optional(Type.Enum([...rejectionReasons])),
+  /** From `nextCursor`. */
+  cursor: Type.Optional(Type.String({ pattern: '^\\d{1,18}$' })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 50 })),
+})
+
+export const RejectedLine = Type.Object({
+  rejectedId: Type.String(),
+  reason: Type.String(),
+  detail: Type.String(),
+  fileName: Type.String(),
+  positionBytes: bigCount,
+  rejectedAt: time,
+  /** Its first 4 KiB; control characters and what is no UTF-8 stand as escapes. */
+  line: Type.String(),
+  /** Of the whole line. */
+  lineBytes: Type.Integer(),
+})
+export type RejectedLine = Static<typeof RejectedLine>
+
+export const RejectedLineList = Type.Object({ rows: Type.Array(RejectedLine), nextCursor: orNull(Type.String()) })
+export type RejectedLineList = Static<typeof RejectedLineList>
+
+export const AcceptGapRequest = Type.Object({
+  ...seqRange,
+  reason: Type.String({ minLength: 3, maxLength: 1000 }),
+})
