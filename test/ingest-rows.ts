@@ -24,6 +24,8 @@ const snapshots: Record<string, string> = {
   policy_version: 'select to_jsonb(t) as row from policy_version t order by part, hash',
   log_boot: 'select to_jsonb(t) as row from log_boot t order by node, boot',
   rejected_line: `select to_jsonb(t) - 'rejected_id' - 'rejected_at' - 'file_name' as row from rejected_line t order by reason, digest, position_bytes`,
+  log_source: 'select to_jsonb(t) as row from log_source t order by source, host',
+  log_source_thread: 'select to_jsonb(t) as row from log_source_thread t order by thread, has_beginning',
   /** Each transaction in exactly one batch that exists, and every batch with as many as it says. */
   miscounted_batch: `
     select to_jsonb(b) as row from ingest_batch b
@@ -44,7 +46,7 @@ export async function snapshotOf(database: Database): Promise<RowSnapshot> {
 
 export async function emptyTables(url: string): Promise<void> {
   const owner = openDatabase(url, { applicationName: 'test', role: 'owner', maxConnections: 1 })
-  await owner.pool.query(`truncate log_boot, log_segment, log_gap_accepted, ingest_batch, rejected_line, policy_version, gateway_event,
+  await owner.pool.query(`truncate log_boot, log_segment, log_source, log_source_thread, log_source_file, log_gap_accepted, ingest_batch, rejected_line, policy_version, gateway_event,
     mail_transaction, transaction_recipient, rule_hit, transaction_detail, delivery_attempt, message_finished, session_closed`)
   await owner.close()
 }

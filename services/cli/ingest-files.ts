@@ -30,7 +30,7 @@ export async function ingestFiles(configured: Config, options: IngestFilesOption
   if (stopping.signal.aborted && !options.isFollowing) process.exitCode = 1
 }
 
-async function refuseUnreadable(file: string): Promise<void> {
+export async function refuseUnreadable(file: string): Promise<void> {
   const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') throw new UsageError(`${file}: there is no such file.`)
     throw error

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { rejectionReasons, usageGroupings } from '../contracts/api.ts'
-import { meteringModes, roles } from '../contracts/vocabulary.ts'
+import { meteringModes, roles, sources, type Source } from '../contracts/vocabulary.ts'
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
 import { commandConfig } from './command-config.ts'
@@ -66,12 +66,24 @@ program
   .command('ingest')
   .description(roleDescriptions[1]![1])
   .argument('[file...]', 'segments of an event log; none: run as a service on the data folder')
-  .addOption(new Option('--format <format>', 'what wrote the files').choices(['tollgate']).default('tollgate'))
+  .addOption(new Option('--format <format>', 'what wrote the files').choices(sources).default('tollgate'))
   .option('--follow', 'go on reading as the files grow')
+  .option('--final', 'with another format: no other file tells more, so store unfinished messages as far as they are known')
+  .option('--time-zone <zone>', 'with another format: where the log names none, like Europe/Berlin (default: of this process)')
+  .addOption(new Option('--year <year>', 'with another format: of the first line of each file, where the log names none').argParser(yearNumber))
+  .option('--host <name>', 'with exim or haraka: the name of the server, which its log does not tell')
   .addOption(configOption())
   .addOption(demoOption())
-  .action(async (files: string[], options: Common & { follow?: boolean }) => {
+  .action(async (files: string[], options: Common & MtaLogWords & { follow?: boolean; format: Source }) => {
     if (files.length === 0) return await startRoleByHand('ingest', options)
+    if (options.format !== 'tollgate') {
+      const { ingestMtaLogs } = await import('./ingest-mta-logs.ts')
+      const { format, final, timeZone, year, host, follow, demo } = options
+      return await ingestMtaLogs(configOf(options), {
+        files, format, isFinal: final === true, timeZone: timeZone ?? null, year: year ?? null, host: host ?? null,
+        isFollowing: follow === true, isDemo: demo === true,
+      })
+    }
     const { ingestFiles } = await import('./ingest-files.ts')
     await ingestFiles(configOf(options), { files, isFollowing: options.follow === true, isDemo: options.demo === true })
   })
@@ -236,6 +248,13 @@ program
     const { clearDemo } = await import('./clear-demo.ts')
     await clearDemo(configOf(options))
   })
+
+type MtaLogWords = { final?: boolean; timeZone?: string; year?: number; host?: string }
+
+function yearNumber(text: string): number {
+  if (/^20\d\d$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('It is a year, like 2026.')
+}
 
 async function startRoleByHand(role: RoleName, options: Common): Promise<void> {
   const { runRole } = await import('./run-role.ts')

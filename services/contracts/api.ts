@@ -5,7 +5,7 @@
  */
 import { Type, type Static, type TSchema } from 'typebox'
 import { DeliveryAttempted, MessageFinished, TransactionEnded } from './event.ts'
-import { directions, meteringModes, outcomes, roles, stages } from './vocabulary.ts'
+import { directions, meteringModes, outcomes, roles, sources, stages } from './vocabulary.ts'
 
 const oneOf = <const Words extends string[]>(words: readonly [...Words]) => Type.Enum<Words>(words)
 const orNull = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()])
@@ -55,6 +55,8 @@ export const Completeness = Type.Object({
       gapCount: Type.Integer({ minimum: 0 }),
     }),
   ),
+  /** Other MTAs whose logs are ingested. They number no lines: whether one is missing cannot be known. */
+  unnumberedSources: Type.Array(Type.Object({ source: oneOf(sources), host: Type.String(), newestAt: time })),
 })
 export type Completeness = Static<typeof Completeness>
 
@@ -404,6 +406,7 @@ export const rejectionReasons = [
   'time-out-of-range',
   'conflict',
   'row',
+  'not-understood',
 ] as const
 
 export const RejectedLineQuery = Type.Object({

@@ -6,6 +6,7 @@
  *        itself that the next one names. A gap that an administrator accepted by name is none.
  */
 import type { Completeness } from '../contracts/api.ts'
+import type { Source } from '../contracts/vocabulary.ts'
 import type { Database } from './open-database.ts'
 
 export type LogGap = {
@@ -42,7 +43,17 @@ export async function logCompleteness(database: Database, tenantId: string): Pro
     gapCount: nodes.reduce((sum, node) => sum + node.gapCount, 0),
     rejectedLineCount: String(rows[0]!.count),
     nodes: nodes.map(({ node, newestAt, gapCount }) => ({ node, newestAt: newestAt?.toISOString() ?? null, gapCount })),
+    unnumberedSources: await readUnnumbered(database, tenantId),
   }
+}
+
+/** Other MTAs number no lines: what is missing of theirs cannot be known, and says nothing about the nodes. */
+async function readUnnumbered(database: Database, tenantId: string): Promise<Completeness['unnumberedSources']> {
+  const { rows } = await database.pool.query<{ source: Source; host: string; newest_at: Date }>(
+    'select source, host, newest_at from log_source where tenant_id = $1 order by source, host',
+    [tenantId],
+  )
+  return rows.map(({ source, host, newest_at }) => ({ source, host, newestAt: newest_at.toISOString() }))
 }
 
 type Boot = {

@@ -63,6 +63,24 @@ export interface Tables {
     line: Buffer
     rejected_at: Generated<Date>
   }
+  log_source: { tenant_id: string; source: string; host: string; node: string; boot: string; newest_at: Date }
+  log_source_thread: {
+    tenant_id: string
+    source: string
+    thread: string
+    has_beginning: boolean
+    host: string
+    lines: JSONColumnType<[number, string, boolean][]>
+  }
+  log_source_file: {
+    tenant_id: string
+    source: string
+    path: string
+    head_digest: Buffer
+    head_bytes: Count
+    position_bytes: Count
+    updated_at: Generated<Date>
+  }
   gateway_event: {
     tenant_id: string
     node: string

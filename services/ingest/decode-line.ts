@@ -37,6 +37,8 @@ export type RejectReason =
   | 'time-out-of-range'
   | 'conflict'
   | 'row'
+  /** Of another MTA's log, and no line that its adapter knows. */
+  | 'not-understood'
 
 /** Where an event stands in the log: unique. */
 export type LogPlace = { node: string; boot: string; seq: number }

@@ -137,7 +137,7 @@ function rowsOf(context: LoadContext, lines: readonly KeptLine[]): CopyRows {
   return rows
 }
 
-async function insertBatch(client: pg.PoolClient, tenantId: string, lines: readonly KeptLine[]): Promise<bigint> {
+export async function insertBatch(client: pg.PoolClient, tenantId: string, lines: readonly KeptLine[]): Promise<bigint> {
   const span = timeSpanOf(lines)
   const { rows } = await client.query<{ batch_id: bigint }>(
     `insert into ingest_batch (tenant_id, from_time, upto_time, transaction_count, event_count)

@@ -14,6 +14,7 @@ const facts = (change: Partial<WarningFacts> = {}, completeness: Partial<Complet
     completeUpto: new Date(nowMs).toISOString(),
     gapCount: 0,
     rejectedLineCount: '0',
+    unnumberedSources: [],
     nodes: [node()],
     ...completeness,
   },

@@ -4,7 +4,7 @@ import { behindAfterMs, healthOf } from './health.ts'
 
 const at = '2026-11-24T14:00:00.000Z'
 const now = new Date(at).getTime()
-const complete: Completeness = { completeUpto: at, gapCount: 0, rejectedLineCount: '0', nodes: [] }
+const complete: Completeness = { completeUpto: at, gapCount: 0, rejectedLineCount: '0', nodes: [], unnumberedSources: [] }
 
 describe('health', () => {
   it.each([

@@ -73,6 +73,7 @@ export const en = {
     nothingYet: 'nothing logged yet',
     noGaps: 'no gaps',
     gaps: '{count} gap: messages may be missing | {count} gaps: messages may be missing',
+    unnumbered: 'whether lines of {hosts} are missing cannot be known: its log does not number them',
   },
   delivery: {
     time: 'Time',

@@ -73,6 +73,7 @@ export const ja: Messages = {
     nothingYet: 'まだ記録がありません',
     noGaps: '欠落なし',
     gaps: '欠落 {count} 件：メッセージが不足している可能性があります',
+    unnumbered: '{hosts} の行に欠落があるかは分かりません（行番号のないログです）',
   },
   delivery: {
     time: '時刻',

@@ -1,0 +1,107 @@
+/** `tollgate ingest FILE… --format postfix|haraka|exim`: takes in what another MTA logged. */
+import { isTimeZone } from '../contracts/period.ts'
+import type { MtaSource } from '../ingest/mta/mta-line.ts'
+import { ingestMtaFiles } from '../ingest/mta/ingest-mta-files.ts'
+import type { MtaLoaderOptions, MtaSummary } from '../ingest/mta/mta-loader.ts'
+import type { Config } from '../kit/config.ts'
+import { withCommandDatabase, type CommandDatabase } from './command-database.ts'
+import { refuseUnreadable } from './ingest-files.ts'
+import { UsageError } from './outcome.ts'
+import { progressBar } from './progress-bar.ts'
+
+export type IngestMtaLogsOptions = {
+  files: readonly string[]
+  format: MtaSource
+  isFinal: boolean
+  timeZone: string | null
+  year: number | null
+  host: string | null
+  isFollowing: boolean
+  isDemo: boolean
+}
+
+export async function ingestMtaLogs(configured: Config, options: IngestMtaLogsOptions): Promise<void> {
+  for (const file of options.files) await refuseUnreadable(file)
+  if (options.timeZone !== null && !isTimeZone(options.timeZone)) {
+    throw new UsageError(`--time-zone ${options.timeZone}: there is no such zone; write one like Europe/Berlin.`)
+  }
+  const stopping = new AbortController()
+  const stop = (): void => stopping.abort()
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+  const summary = await withCommandDatabase(configured, options, async (opened) => {
+    if (opened.config.recipients.domains.length === 0) {
+      process.stderr.write('Note: recipients.domains lists no domain, so every recipient counts as one of yours.\n')
+    }
+    return await readOnce(opened, options, stopping.signal)
+  })
+  if (summary === null) {
+    process.exitCode = 1
+    return
+  }
+  process.stderr.write(summaryText(summary, options.format))
+}
+
+function loaderOptions({ database, config }: CommandDatabase, { format, timeZone, year, host }: IngestMtaLogsOptions): MtaLoaderOptions {
+  return {
+    database,
+    settings: {
+      tenantId: config.tenant,
+      source: format,
+      domains: config.recipients.domains,
+      lowerCaseLocalPart: config.recipients.lowerCaseLocalPart,
+      networks: config.networks,
+    },
+    clock: { timeZone, year },
+    host: host ?? format,
+    onWait: () => process.stderr.write(`Another process is at the log of ${format}: waiting for it.\n`),
+  }
+}
+
+/** `null`: interrupted. What was read is ingested; what was not is with the next run. */
+async function readOnce(opened: CommandDatabase, options: IngestMtaLogsOptions, signal: AbortSignal): Promise<MtaSummary | null> {
+  let shown = ''
+  let bar = progressBar('')
+  try {
+    return await ingestMtaFiles({
+      ...loaderOptions(opened, options),
+      files: options.files,
+      isFinal: options.isFinal,
+      signal,
+      onProgress: (file, doneBytes, totalBytes) => {
+        if (file !== shown) {
+          bar.end()
+          bar = progressBar(file)
+          shown = file
+        }
+        bar.show(doneBytes, totalBytes)
+      },
+    })
+  } catch (error) {
+    if (signal.aborted) return null
+    throw error
+  } finally {
+    bar.end()
+  }
+}
+
+const exampleCharacters = 160
+
+function summaryText(summary: MtaSummary, format: MtaSource): string {
+  const { lineCount, newTransactionCount, newEventCount, knownEventCount, noiseCount, unfinished, unknown } = summary
+  const known = knownEventCount === 0 ? '' : `, ${knownEventCount} known before`
+  let text = `${lineCount} lines: ${newEventCount} new events, ${newTransactionCount} of them mail transactions${known}; ${noiseCount} lines of no use here\n`
+  if (unfinished.threadCount > 0) {
+    text += `${unfinished.threadCount} messages and sessions are unfinished and go on with the next file (--final: none will come)\n`
+  }
+  if (unfinished.lineCount > 0) text += `${unfinished.lineCount} lines belong to messages that began before these files; they wait for the file with the beginning\n`
+  for (const [reason, { count, example }] of unknown) {
+    // The line came from elsewhere, and must not act on the terminal.
+    const shown = example.replace(/[\p{Cc}\p{Cf}]/gu, ' ').slice(0, exampleCharacters)
+    text += `${count} lines not understood (${reason}), kept as rejected; the first: ${shown}\n`
+  }
+  if (lineCount > 0 && newEventCount + knownEventCount + unfinished.threadCount + unfinished.lineCount === 0) {
+    text += `Nothing in there tells of mail: is it really the log of ${format}?\n`
+  }
+  return text
+}
