@@ -28,6 +28,9 @@ with message as (
   where tenant_id = $1 and batch_id = $2 and id_time between $3 and $4
     and (outcome in ('accepted', 'marked', 'discarded', 'quarantined')
       or (outcome = 'refused' and stage in ('header', 'complete')))
+    -- Older than what may still be corrected: recorded, and never rated.
+    and id_time >= coalesce((select max(month) + interval '1 month' from retention_removal
+      where tenant_id = $1 and kind = 'usage'), '-infinity')
 ),
 -- Per message its distinct recipients that were answered 250, in byte order of the address. The divisor counts every
 -- one of them, whoever pays. A subquery a message, so that the plan is the same before the tables are analysed.

@@ -217,6 +217,12 @@ describe('on a database of its own', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(/^0001_\S+ +\d{4}-\d\d-\d\dT/)
     expect(stdout).not.toContain('missing')
+    expect(stdout).toContain('There are no partitions yet.')
+    await own.database.pool.query(`select ensure_partitions('2024-03-01', '2024-03-01')`)
+    const { stdout: later } = await onDatabase('db status')
+    expect(later).toMatch(/^2024-03 +\d+\.\d MB  8 tables: /m)
+    expect(later).toMatch(/^2024-03  details +now due/m)
+    expect(later).toMatch(/^2024-03  usage +from 2034-04-\d\d/m)
   })
 
   it('import recipients takes clients over, once, and only tells with --dry-run', async () => {

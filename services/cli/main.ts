@@ -110,6 +110,20 @@ db.command('status')
   })
 
 program
+  .command('rebuild')
+  .description('make derived tables again')
+  .command('rollups')
+  .description('totals by hour and day, from the messages; what retention has removed the messages of is kept')
+  .addOption(new Option('--from <day>', 'first day (UTC), like 2026-11-01').argParser(calendarDay).default(null, 'the first there is'))
+  .addOption(new Option('--upto <day>', 'the day after the last').argParser(calendarDay).default(null, 'the last there is'))
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (options: Common & { from: string | null; upto: string | null }) => {
+    const { rebuildRollups } = await import('./rebuild-rollups.ts')
+    await rebuildRollups(configOf(options), { range: { from: options.from, upto: options.upto }, isDemo: options.demo === true })
+  })
+
+program
   .command('trace')
   .description('find messages, e.g. "to:anna@example.org after:-7d"')
   .argument('<query...>')
@@ -278,6 +292,13 @@ function seqRange(text: string): { fromSeq: number; uptoSeq: number } {
 function monthLabel(text: string): string {
   if (/^\d{4}-(0[1-9]|1[0-2])$/.test(text)) return text
   throw new InvalidArgumentError('It is a year and a month, like 2026-11.')
+}
+
+function calendarDay(text: string): string {
+  const day = /^\d{4}-\d\d$/.test(text) ? `${text}-01` : text
+  const time = Date.parse(`${day}T00:00:00Z`)
+  if (/^\d{4}-\d\d-\d\d$/.test(day) && !Number.isNaN(time) && new Date(time).toISOString().startsWith(day)) return day
+  throw new InvalidArgumentError('It is a day like 2026-11-01, or a month like 2026-11.')
 }
 
 /** The exit code, after its sentence is printed. */

@@ -26,7 +26,7 @@ export async function prepareDatabase(config: Config, isDemo: boolean, log: Logg
   try {
     await ensureTenant(database, config.tenant, { isDemo })
     // Made while nothing runs yet: making one waits for every reader and writer of the table.
-    await database.pool.query(`select ensure_partitions(now() - interval '1 month', now() + interval '1 month')`)
+    await database.pool.query(`select ensure_partitions(now() - interval '1 month', now() + interval '3 months')`)
     await ensureBillingPolicy(database, config.tenant, config)
     const { directory } = config.recipients
     if (directory !== undefined) await takeDirectory(directory, config, database, log)

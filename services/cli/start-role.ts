@@ -63,18 +63,19 @@ async function startService(role: 'ingest' | 'worker' | 'api', options: Database
   return { details: { httpUrl: service.url }, stop: () => service.stop() }
 }
 
-/** Metering, rollups, and the clients that are metered for. */
+/** Metering, rollups, retention, and the clients that are metered for. */
 async function startWorker(options: DatabaseRole): Promise<StartedRole> {
   const { config, database, isDemo } = options
   const { ensureTenant } = await import('../database/ensure-tenant.ts')
   const { ensureBillingPolicy } = await import('../billing/billing-policy.ts')
   const { startBilling } = await import('../billing/main.ts')
   const { startRollup } = await import('../rollup/main.ts')
+  const { startRetention } = await import('../database/retention/start-retention.ts')
   const { followDirectory } = await import('./follow-directory.ts')
   // The directory is read in the form that the policy says, so that one comes first.
   await ensureTenant(database, config.tenant, { isDemo })
   await ensureBillingPolicy(database, config.tenant, config)
-  const services = [followDirectory(options), await startBilling(options), await startRollup(options)]
+  const services = [followDirectory(options), await startBilling(options), await startRollup(options), startRetention(options)]
   return {
     details: {},
     stop: async () => {

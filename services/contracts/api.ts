@@ -249,6 +249,8 @@ export const MessageDetail = Type.Object({
   ruleNames: Type.Record(Type.String(), Type.String()),
   /** Mark and reject thresholds of the rule set in force, `null` where it was not logged. */
   thresholds: orNull(Type.Object({ markAt: orNull(Type.Number()), rejectAt: orNull(Type.Number()) })),
+  /** When retention removed the details (headers, checks, rules, timings) or the subject; `null`: it did not. */
+  removed: Type.Object({ detailsAt: orNull(time), subjectAt: orNull(time) }),
   /** How many others there are within 7 days; each is opened by the query beside it. */
   near: Type.Array(Type.Object({ label: Type.String(), query: Type.String(), count: bigCount })),
 })

@@ -267,4 +267,14 @@ export interface Tables {
     subject: string | null
     detail: Json | null
   }
+  retention_policy: {
+    tenant_id: string
+    detail_days: number | null
+    subject_days: number | null
+    message_days: number | null
+    total_days: number | null
+    usage_days: number | null
+    audit_days: number | null
+    updated_at: Generated<Date>
+  }
 }

@@ -17,6 +17,7 @@ export function configFaults(config: Config, placeOf: (field: string) => Place):
   checkNetworks(config, report)
   checkRoutes(config, report)
   checkBilling(config, report)
+  checkRetention(config, report)
   return faults
 }
 
@@ -126,6 +127,22 @@ function checkBilling(config: Config, report: Report): void {
   }
   if (config.database !== undefined && config.database !== 'embedded' && !URL.canParse(config.database)) {
     report('database', 'is no valid URL', 'Write it like postgres://user:password@host:5432/database, with %-escapes for special characters in the password')
+  }
+}
+
+const correctableDays = 400
+
+/** What is derived from the messages is kept at least as long as they are. */
+function checkRetention(config: Config, report: Report): void {
+  const forever = (days: number | undefined): number => (days === 0 ? Infinity : (days ?? 0))
+  const { messageDays, totalDays, usageDays } = config.retention ?? {}
+  for (const [name, days] of [['totalDays', totalDays], ['usageDays', usageDays]] as const) {
+    if (days !== undefined && messageDays !== undefined && forever(days) < forever(messageDays)) {
+      report(`retention.${name}`, `is ${days}, less than messageDays (${messageDays})`, 'Keep it at least as long as the messages, or write 0 for ever')
+    }
+  }
+  if (usageDays !== undefined && forever(usageDays) < correctableDays) {
+    report('retention.usageDays', `is ${usageDays}, and a period may be corrected for ${correctableDays} days`, `Write ${correctableDays} or more, or 0 for ever`)
   }
 }
 

@@ -23,6 +23,8 @@ const shortName = (pattern: string, fallback: string) =>
 const disabledAnswers = ['accept', 'accept-unbilled', 'defer', 'refuse'] as const
 const DisabledAnswer = (fallback: (typeof disabledAnswers)[number]) => Type.Enum([...disabledAnswers], { default: fallback })
 const limit = (fallback: number, minimum = 1) => Type.Integer({ minimum, default: fallback })
+/** 0: for ever. A month goes as a whole, when its last day is so many days past. */
+const days = (fallback: number) => Type.Integer({ minimum: 0, maximum: 36_500, default: fallback })
 
 const tlsVersions = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const
 
@@ -148,6 +150,17 @@ export const Config = Type.Object(
         /** Bill mail that was refused for its content, after its octets were received. */
         billRefusedContent: Type.Boolean({ default: false }),
         billDuplicates: Type.Boolean({ default: false }),
+      },
+      { ...strict, default: {} },
+    ),
+    retention: Type.Object(
+      {
+        detailDays: days(180),
+        subjectDays: days(180),
+        messageDays: days(400),
+        totalDays: days(0),
+        usageDays: days(3_653),
+        auditDays: days(400),
       },
       { ...strict, default: {} },
     ),

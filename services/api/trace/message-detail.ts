@@ -13,6 +13,7 @@ import { messageBilling, usageEntries, type MessageKey } from './message-billing
 import { gatewayActs, messageSession } from './message-session.ts'
 import { messageTimeline } from './message-timeline.ts'
 import { nearLinks } from './near-links.ts'
+import { narrowEvent, removedParts } from './removed-parts.ts'
 import { rulesetFacts } from './ruleset-facts.ts'
 import { ownDeliveries, ownEvent, ownFinished } from './scoped-detail.ts'
 import { isInScope, type TraceScope } from './trace-scope.ts'
@@ -35,6 +36,7 @@ export async function messageDetail(search: DetailSearch): Promise<MessageDetail
   const stored = await storedMessage(database, key)
   if (stored === null) return null
   let { event, deliveries, finished } = stored
+  const removed = await removedParts(database, key, stored.hasDetails)
   const usage = await usageEntries(database, key, scope)
   const isWhole = scope.clientId === null
   if (!isWhole) {
@@ -58,27 +60,36 @@ export async function messageDetail(search: DetailSearch): Promise<MessageDetail
     ...facts,
     // The rules that did not hit are the administrator's, and a connection may have brought other people's mail.
     ...(isWhole ? {} : { rules: null, rulesUnknown: 'not-shown' as const }),
+    removed,
     near: await nearLinks(search, event),
   }
 }
 
-type StoredMessage = { event: TransactionEnded; deliveries: DeliveryAttempted[]; finished: MessageFinished | null }
+type StoredMessage = {
+  event: TransactionEnded
+  deliveries: DeliveryAttempted[]
+  finished: MessageFinished | null
+  hasDetails: boolean
+}
 
 async function storedMessage(database: Database, key: MessageKey): Promise<StoredMessage | null> {
-  const { rows } = await sql<StoredMessage>`
+  const { rows } = await sql<Omit<StoredMessage, 'event' | 'hasDetails'> & { event: TransactionEnded | null }>`
     select s.event,
       coalesce((select jsonb_agg(d.event order by d.ended_at, d.seq) from delivery_attempt d
-        where d.tenant_id = s.tenant_id and d.transaction_id = s.transaction_id
-          and d.id_time = s.id_time), '[]') as deliveries,
+        where d.tenant_id = k.tenant_id and d.transaction_id = k.transaction_id
+          and d.id_time = k.id_time), '[]') as deliveries,
       (select f.event from message_finished f
-        where f.tenant_id = s.tenant_id and f.transaction_id = s.transaction_id and f.id_time = s.id_time
+        where f.tenant_id = k.tenant_id and f.transaction_id = k.transaction_id and f.id_time = k.id_time
         order by f.finished_at desc limit 1) as finished
-    from transaction_detail s
-    where s.tenant_id = ${key.tenantId} and s.transaction_id = ${key.transactionId}::uuid
-      and s.id_time = ${key.idTime}`.execute(
+    from (select ${key.tenantId}::text as tenant_id, ${key.transactionId}::uuid as transaction_id,
+      ${key.idTime}::timestamptz as id_time) k
+    left join transaction_detail s using (tenant_id, transaction_id, id_time)`.execute(
     database.kysely,
   )
-  return rows[0] ?? null
+  const { event, deliveries, finished } = rows[0]!
+  if (event !== null) return { event, deliveries, finished, hasDetails: true }
+  const narrow = await narrowEvent(database, key)
+  return narrow === null ? null : { event: narrow, deliveries, finished, hasDetails: false }
 }
 
 async function ownPositions(database: Database, key: MessageKey, scope: TraceScope): Promise<number[]> {

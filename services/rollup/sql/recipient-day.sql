@@ -1,4 +1,5 @@
--- $1 tenant, $2 batch ids, $3 and $4 range of id_time for pruning
+-- $1 tenant; of these batches: $2 ids, or null for all that are rolled; $3 and $4 their range of id_time, for pruning;
+-- $5 the days (of ended_at, UTC) that count, null for all.
 insert into recipient_day as rolled (tenant_id, day, domain, recipient_id, client_id, direction, outcome, reason,
   recipient_count, message_bytes)
 select recipient.tenant_id, (ended_at at time zone 'UTC')::date, recipient.domain,
@@ -7,8 +8,10 @@ select recipient.tenant_id, (ended_at at time zone 'UTC')::date, recipient.domai
   count(*), coalesce(sum(message_bytes), 0)
 from mail_transaction
 join transaction_recipient recipient using (tenant_id, transaction_id, id_time)
-where tenant_id = $1 and mail_transaction.batch_id = any ($2) and id_time between $3 and $4
-  and recipient.id_time between $3 and $4
+where tenant_id = $1 and id_time between $3 and $4 and recipient.id_time between $3 and $4
+  and case when $2::bigint[] is null then mail_transaction.batch_id in (select batch_id from rolled_batch where tenant_id = $1)
+    else mail_transaction.batch_id = any ($2) end
+  and ($5::datemultirange is null or (ended_at at time zone 'UTC')::date <@ $5::datemultirange)
 group by 1, 2, 3, 4, 5, 6, 7, 8
 order by 1, 2, 3, 4, 5, 6, 7, 8
 on conflict on constraint recipient_day_once do update set
