@@ -49,6 +49,8 @@ describe('every route', () => {
     'GET /api/v1/usage': ['admin', 'accountant', 'viewer', 'client'],
     'GET /api/v1/usage/periods': ['admin', 'accountant', 'viewer', 'client'],
     'GET /api/v1/overview': ['admin', 'operator', 'accountant', 'viewer'],
+    'POST /api/v1/erasures': ['admin'],
+    'GET /api/v1/erasures': ['admin'],
     'GET /api/v1/openapi.json': 'public',
     'GET /healthz': 'public',
     'GET /readyz': 'public',

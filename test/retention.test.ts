@@ -20,6 +20,7 @@ import { rollBatches } from '../services/rollup/roll-batches.ts'
 import { rollupTables } from '../services/rollup/rollup-table.ts'
 import { loggedRecipient, testConfig } from './api-fixture.ts'
 import { LogBuilder } from './event-builder.ts'
+import { goldenLines, ingestMta } from './mta-fixture.ts'
 import { createTestDatabase, type TestDatabase } from './test-database.ts'
 
 const tenantId = 'main'
@@ -130,6 +131,21 @@ describe('retention', () => {
     await pass()
     expect(await count('mail_transaction')).toBe(0)
     expect(await query(`select sum(transaction_count)::integer as count from traffic_hour`)).toEqual([{ count: 35 }])
+  })
+
+  it('does not count the log of another MTA again whose messages are gone', async () => {
+    const file = path.join(folder, 'mail.log')
+    await writeFile(file, `${goldenLines('postfix.txt').join('\n')}\n`)
+    await ingestMta(test.database, 'postfix', [file], { isFinal: true, clock: { timeZone: 'UTC', year: 2024 } })
+    await countAll()
+    const before = await totals()
+    expect(await count('mail_transaction')).toBeGreaterThan(0)
+    await storeRetentionPolicy(test.database, tenantId, { ...forever, message: 400 })
+    await pass()
+    await ingestMta(test.database, 'postfix', [file], { isFinal: true, clock: { timeZone: 'UTC', year: 2024 } })
+    await countAll()
+    expect(await count('mail_transaction')).toBe(0)
+    expect(await totals()).toBe(before)
   })
 
   it('records an event of a month whose usage is gone, and never bills it', async () => {

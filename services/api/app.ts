@@ -16,6 +16,7 @@ import type { ApiContext, ApiServer } from './api-server.ts'
 import { addErrorReplies, sendFault } from './error-replies.ts'
 import type { LiveLimits } from './live/live-hub.ts'
 import { addRequestMetrics } from './metrics.ts'
+import { addErasureRoutes } from './routes/erasure-routes.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
 import { addLiveRoutes } from './routes/live-routes.ts'
 import { addLogRoutes } from './routes/log-routes.ts'
@@ -76,6 +77,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addLiveRoutes(api, context, options.liveLimits)
       addUsageRoutes(api, context)
       addOverviewRoutes(api, context)
+      addErasureRoutes(api, context)
       api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())
     },
     { prefix: apiPrefix },

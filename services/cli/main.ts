@@ -124,6 +124,20 @@ program
   })
 
 program
+  .command('erase')
+  .description('take one person\'s data out of everything that is stored')
+  .command('recipient')
+  .description('an address, as recipient, sender or mentioned; totals and usage stay')
+  .argument('<address>')
+  .option('--yes', 'do it; without, only tell what would change')
+  .addOption(configOption())
+  .addOption(demoOption())
+  .action(async (address: string, options: Common & { yes?: boolean }) => {
+    const { eraseRecipient } = await import('./erase-recipient.ts')
+    await eraseRecipient(configOf(options), { address, isConfirmed: options.yes === true, isDemo: options.demo === true })
+  })
+
+program
   .command('trace')
   .description('find messages, e.g. "to:anna@example.org after:-7d"')
   .argument('<query...>')

@@ -345,6 +345,34 @@ export const Overview = Type.Object({
 })
 export type Overview = Static<typeof Overview>
 
+export const ErasureRequest = Type.Object({
+  address: Type.String({ minLength: 3, maxLength: 320 }),
+  /** Only count what would be changed. */
+  dryRun: Type.Optional(Type.Boolean({ default: false })),
+})
+export type ErasureRequest = Static<typeof ErasureRequest>
+
+export const ErasureReport = Type.Object({
+  /** What stands in place of the address from now on; `null` for a dry run. */
+  replacement: orNull(Type.String()),
+  /** Rows changed, by what they are. */
+  counts: Type.Record(Type.String(), bigCount),
+})
+export type ErasureReport = Static<typeof ErasureReport>
+
+export const ErasureList = Type.Object({
+  erasures: Type.Array(
+    Type.Object({
+      replacement: Type.String(),
+      erasedAt: time,
+      erasedBy: Type.String(),
+      /** `null`: it was interrupted; asking for it again finishes it. */
+      finishedAt: orNull(time),
+    }),
+  ),
+})
+export type ErasureList = Static<typeof ErasureList>
+
 export const Health = Type.Object({
   status: Type.Enum(['ok', 'degraded']),
   version: Type.String(),

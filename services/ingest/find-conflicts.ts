@@ -8,6 +8,7 @@ import type pg from 'pg'
 import { timeMsOfTransactionId } from '../contracts/transaction-id.ts'
 import { rejectedRow } from './batch.ts'
 import type { KeptLine, RejectedLine } from './decode-line.ts'
+import { isOfRemovedMonth, removedMonths } from './removed-months.ts'
 
 /** Of lines whose place is taken: those whose content is neither stored there nor kept as rejected already. */
 export async function conflictsAmong(client: pg.PoolClient, tenantId: string, seen: readonly KeptLine[]): Promise<RejectedLine[]> {
@@ -26,7 +27,7 @@ export async function conflictsAmong(client: pg.PoolClient, tenantId: string, se
   return [...unproven]
     .filter((line) => !kept.has(line.digest.toString('hex')))
     // What retention has removed cannot contradict anything any more.
-    .filter((line) => !removed.has(monthOf(line)))
+    .filter(({ event }) => !isOfRemovedMonth(event, removed))
     .map((line) => conflict(line, `${placeOf(line)} was ingested before with other content`))
 }
 
@@ -49,20 +50,6 @@ export async function withKnownIdentity(
     if (identity !== null) taken.add(identity)
   }
   return { unknown, conflicts }
-}
-
-async function removedMonths(client: pg.PoolClient, tenantId: string): Promise<Set<string>> {
-  const { rows } = await client.query<{ month: Date }>(
-    `select distinct month from retention_removal where tenant_id = $1 and kind = 'messages'`,
-    [tenantId],
-  )
-  return new Set(rows.map((row) => row.month.toISOString().slice(0, 7)))
-}
-
-/** Of the partitioning time. */
-function monthOf({ event }: KeptLine): string {
-  const time = event.kind === 'session.closed' ? event.closedAt : 'transactionId' in event ? timeMsOfTransactionId(event.transactionId) : event.at
-  return new Date(time).toISOString().slice(0, 7)
 }
 
 type StoredTable = 'mail_transaction' | 'delivery_attempt' | 'message_finished' | 'session_closed' | 'gateway_event'

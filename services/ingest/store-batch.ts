@@ -13,6 +13,7 @@ import { updateBoots, lockBoots, type BootState } from './boot-state.ts'
 import { copyTables } from './copy-tables.ts'
 import { CopyRows } from './copy-rows.ts'
 import { wholeLine, type KeptLine } from './decode-line.ts'
+import { erasedAddresses, withoutErased } from './erased-addresses.ts'
 import { conflictsAmong, withKnownIdentity } from './find-conflicts.ts'
 import { storeGatewayEvents, storePolicies } from './gateway-events.ts'
 import type { RecipientIds } from './recipient-id.ts'
@@ -88,8 +89,12 @@ async function storeWithin(client: pg.PoolClient, context: LoadContext, batch: B
     rejected.push(...conflicts)
   }
 
+  const erased = await erasedAddresses(client, tenantId)
+  const clean = erased === null ? null : withoutErased(loaded, rejected, erased, context.recipientIds)
+  if (clean !== null) loaded = clean.lines
   if (loaded.length > 0) {
-    const rows = loaded.length === batch.lines.length ? batch.rows : rowsOf(context, loaded)
+    const isAsRead = loaded.length === batch.lines.length && clean?.isChanged !== true
+    const rows = isAsRead ? batch.rows : rowsOf({ ...context, recipientIds: clean?.recipientIds ?? context.recipientIds }, loaded)
     rows.setBatchId(await insertBatch(client, tenantId, loaded))
     await onStep?.('batch')
     await copyTables(client, rows, onStep)
@@ -97,7 +102,7 @@ async function storeWithin(client: pg.PoolClient, context: LoadContext, batch: B
     await storePolicies(client, tenantId, loaded)
   }
   await onStep?.('rows')
-  const rejectedLineCount = await insertRejected(client, tenantId, batch.fileName, rejected)
+  const rejectedLineCount = await insertRejected(client, tenantId, batch.fileName, clean?.rejected ?? rejected)
   await onStep?.('rejected')
   await updateBoots(client, tenantId, boots, loaded, rejected)
   await onStep?.('seqs')

@@ -8,6 +8,7 @@ export type AuditAction =
   | 'message.read'
   | 'usage.export'
   | 'user.created'
+  | 'address.erased'
   | 'log.gap-accepted'
 
 export type AuditEntry = { actor: string; action: AuditAction; subject?: string; detail?: Record<string, unknown> }

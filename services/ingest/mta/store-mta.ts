@@ -10,8 +10,10 @@ import type pg from 'pg'
 import { timeMsOfTransactionId } from '../../contracts/transaction-id.ts'
 import { copyTables } from '../copy-tables.ts'
 import { CopyRows } from '../copy-rows.ts'
-import type { DecodedLine, RejectedLine } from '../decode-line.ts'
+import { keptLine, wholeLine, type DecodedLine, type RejectedLine } from '../decode-line.ts'
+import { erasedAddresses, withoutErased } from '../erased-addresses.ts'
 import type { RecipientIds } from '../recipient-id.ts'
+import { isOfRemovedMonth, removedMonths } from '../removed-months.ts'
 import { insertBatch } from '../store-batch.ts'
 import { insertRejected } from '../store-position.ts'
 import type { CarriedLine, CarriedThread } from './assembler.ts'
@@ -54,9 +56,15 @@ export async function storeMtaBatch(store: MtaStore, batch: MtaBatch): Promise<M
 
 async function storeWithin(store: MtaStore, batch: MtaBatch): Promise<MtaCounts> {
   const { client, tenantId, source } = store
-  const loaded = await unknownAmong(client, tenantId, batch.lines)
+  // Without numbers, what is gone cannot be told from what never came: it must not be counted twice.
+  const removed = await removedMonths(client, tenantId)
+  const comparable = batch.lines.filter(({ event }) => !isOfRemovedMonth(event, removed))
+  let loaded = await unknownAmong(client, tenantId, comparable)
+  const erased = await erasedAddresses(client, tenantId)
+  const clean = erased === null ? null : withoutErased(loaded.map(keptLine), batch.rejected, erased, store.recipientIds)
+  if (clean?.isChanged === true) loaded = clean.lines.map(wholeLine)
   if (loaded.length > 0) {
-    const rows = new CopyRows(tenantId, store.recipientIds)
+    const rows = new CopyRows(tenantId, clean?.recipientIds ?? store.recipientIds)
     for (const line of loaded) {
       const fault = rows.add(line)
       if (fault !== null) throw new Error(`An event made from a line of ${source} has no row: ${fault}`)
@@ -64,7 +72,7 @@ async function storeWithin(store: MtaStore, batch: MtaBatch): Promise<MtaCounts>
     rows.setBatchId(await insertBatch(client, tenantId, loaded))
     await copyTables(client, rows, store.onStep)
   }
-  const rejectedLineCount = await keepRejected(store, batch)
+  const rejectedLineCount = await keepRejected(store, clean === null ? batch : { ...batch, rejected: clean.rejected })
   for (const [host, newestMs] of batch.newestMs) {
     await client.query(
       `insert into log_source (tenant_id, source, host, node, boot, newest_at) values ($1, $2, $3, $4, $5, $6)
