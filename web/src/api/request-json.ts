@@ -54,6 +54,11 @@ export async function requestJson<Body>(path: string, options: RequestOptions = 
   throw failureOf(response.status, body)
 }
 
+/** Why an answer that is none of what was asked for was given. */
+export async function refusalOf(response: Response): Promise<ApiFailure> {
+  return failureOf(response.status, await bodyOf(response))
+}
+
 async function bodyOf(response: Response): Promise<unknown> {
   try {
     return await response.json()
