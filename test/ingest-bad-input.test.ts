@@ -5,10 +5,14 @@ import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { maxLineBytes } from '../services/contracts/event.ts'
 import { transactionIdOf } from '../services/contracts/transaction-id.ts'
+import { listRejectedLines } from '../services/api/log/rejected-lines.ts'
+import { ensureBillingPolicy } from '../services/billing/billing-policy.ts'
+import { MeteringPass } from '../services/billing/metering-pass.ts'
 import { listGaps, logCompleteness } from '../services/database/log-completeness.ts'
 import { ingestFile } from '../services/ingest/ingest-file.ts'
 import { startIngest } from '../services/ingest/main.ts'
 import { openOperatorLog } from '../services/kit/operator-log.ts'
+import { plainMessage, testConfig } from './api-fixture.ts'
 import { createRandom, LogBuilder } from './event-builder.ts'
 import { addTenant, emptyTables, isIngested, snapshotOf, until, withTemporaryFolder } from './ingest-rows.ts'
 import { createTestDatabase, type TestDatabase } from './test-database.ts'
@@ -86,6 +90,60 @@ describe('ingest', () => {
     expect(await ingest(content, 'again.jsonl')).toMatchObject({ newEventCount: 0, rejectedLineCount: 0 })
     expect(await countOf('mail_transaction')).toBe(2)
     expect(await countOf('transaction_detail')).toBe(2)
+    expect((await snapshotOf(test.database))['miscounted_batch']).toEqual([])
+  })
+
+  it('bills none of them, and lists each with its place, as text that nothing in it can act through', async () => {
+    const builder = new LogBuilder()
+    const good = plainMessage(builder)
+    const parts: Buffer[] = [Buffer.from(builder.segmentStart().join('')), Buffer.from(builder.line(good))]
+    for (const [, , make] of badLines) parts.push(Buffer.from(make(builder)), Buffer.from('\n'))
+    // The same transaction again with ten times its size, under a place of its own.
+    parts.push(Buffer.from(builder.line({ ...good, messageBytes: 99_999_999, dataBytes: 99_999_999 })))
+    await ingest(Buffer.concat(parts))
+    await ensureBillingPolicy(test.database, 'main', testConfig())
+    await new MeteringPass(test.database, 'main', log).run(new AbortController().signal)
+    const { rows } = await test.database.pool.query<{ transaction_id: string; largest: bigint }>(
+      'select transaction_id, max(full_bytes) as largest from usage_entry group by transaction_id')
+    expect(rows).toHaveLength(1)
+    for (const row of rows) {
+      expect(row.transaction_id).toBe(good.transactionId)
+      expect(row.largest < 99_999_999n).toBe(true)
+    }
+    const listed = await listRejectedLines({ database: test.database, tenantId: 'main', reason: null, cursor: null, limit: 100 })
+    expect(listed.rows).toHaveLength(badLines.length + 1)
+    expect(new Set(listed.rows.map((row) => row.reason))).toEqual(new Set([...badLines.map(([, reason]) => reason), 'conflict']))
+    const whole = Buffer.concat(parts)
+    for (const row of listed.rows) {
+      expect(row.fileName).toMatch(/a\.jsonl$/)
+      expect(row.line).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+      expect(whole[Number(row.positionBytes) - 1]).toBe(0x0a)
+    }
+  })
+
+  it('takes the logs of two nodes at once, packed, plain and shipped again, each event once', async () => {
+    const logs = ['gateway-1', 'gateway-2'].map((node, index) => {
+      const builder = new LogBuilder({ node, seed: index + 5 })
+      const lines = builder.segmentStart()
+      for (let count = 0; count < 60; count += 1) lines.push(...builder.transaction())
+      return { builder, text: lines.join('') }
+    })
+    const take = (content: string | Buffer, name: string) =>
+      withTemporaryFolder(async (folder) => {
+        await writeFile(path.join(folder, name), content)
+        return await ingestFile({ database: test.database, tenantId: 'main', path: path.join(folder, name) })
+      })
+    const summaries = await Promise.all(
+      logs.flatMap(({ text }, index) => [
+        take(text, `${index}.jsonl`),
+        take(gzipSync(text), `${index}-again.jsonl.gz`),
+        take(text.slice(0, text.lastIndexOf('\n', text.length / 2) + 1), `${index}-half.jsonl`),
+      ]),
+    )
+    expect(summaries.reduce((sum, one) => sum + one.newTransactionCount, 0)).toBe(120)
+    expect(summaries.reduce((sum, one) => sum + one.rejectedLineCount, 0)).toBe(0)
+    expect(await countOf('mail_transaction')).toBe(120)
+    expect(await listGaps(test.database, 'main')).toEqual([])
     expect((await snapshotOf(test.database))['miscounted_batch']).toEqual([])
   })
 
