@@ -4,14 +4,14 @@ import { apiErrorCodes, type ApiError, type ApiErrorCode } from '../contracts/ap
 export class ApiFault extends Error {
   readonly code: ApiErrorCode
   readonly statusCode: number
-  readonly place: { position?: { from: number; upto: number }; suggestion?: string }
+  readonly place: Pick<ApiError['error'], 'position' | 'suggestion' | 'faults'>
   /** Seconds, for `Retry-After`. */
   readonly retryAfterSeconds: number | null
 
   constructor(
     code: ApiErrorCode,
     message: string,
-    more: { position?: { from: number; upto: number }; suggestion?: string; retryAfterSeconds?: number } = {},
+    more: ApiFault['place'] & { retryAfterSeconds?: number } = {},
   ) {
     super(message)
     const { retryAfterSeconds, ...place } = more

@@ -13,9 +13,11 @@ import type { Logger } from '../kit/operator-log.ts'
 import { addRouteAccess, type RouteListEntry } from './access/route-access.ts'
 import { ApiFault } from './api-fault.ts'
 import type { ApiContext, ApiServer } from './api-server.ts'
+import { BacktestJobs } from './backtest/backtest-jobs.ts'
 import { addErrorReplies, sendFault } from './error-replies.ts'
 import type { LiveLimits } from './live/live-hub.ts'
 import { addRequestMetrics } from './metrics.ts'
+import { addBacktestRoutes } from './routes/backtest-routes.ts'
 import { addErasureRoutes } from './routes/erasure-routes.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
 import { addLiveRoutes } from './routes/live-routes.ts'
@@ -69,6 +71,11 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       components: { securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'tollgate_session' } } },
     },
   })
+  const backtests = new BacktestJobs({
+    ...context,
+    onFailure: (error) => options.log.error({ err: error }, 'A backtest failed'),
+  })
+  server.addHook('onClose', () => backtests.close())
   await server.register(
     async (api: ApiServer) => {
       addSessionRoutes(api, context)
@@ -78,6 +85,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addUsageRoutes(api, context)
       addOverviewRoutes(api, context)
       addErasureRoutes(api, context)
+      addBacktestRoutes(api, context, backtests)
       api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())
     },
     { prefix: apiPrefix },

@@ -13,6 +13,7 @@ import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
 import { commandConfig } from './command-config.ts'
 import { UsageError, WorldFailure } from './outcome.ts'
+import { addRulesCommands } from './rules-commands.ts'
 import type { RoleName } from './start-role.ts'
 import { worldSentence } from './world-sentence.ts'
 
@@ -217,16 +218,7 @@ type ReportOptions = {
   output?: string
 }
 
-program
-  .command('rules')
-  .description('rule sets')
-  .command('check')
-  .description('tell every mistake in a file of rules')
-  .argument('<file>')
-  .action(async (file: string) => {
-    const { checkRules } = await import('./check-rules.ts')
-    checkRules(file)
-  })
+addRulesCommands(program, { configOf, configOption, demoOption, countUpTo })
 
 program
   .command('import')

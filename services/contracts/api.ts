@@ -18,11 +18,13 @@ export const apiErrorCodes = {
   'bad-request': 400,
   'bad-query': 400,
   'bad-period': 400,
+  'bad-rules': 400,
   'not-logged-in': 401,
   'wrong-login': 401,
   'not-allowed': 403,
   'csrf-rejected': 403,
   'not-found': 404,
+  'already-running': 409,
   'too-many-attempts': 429,
   'too-many-streams': 429,
   'query-timeout': 503,
@@ -38,6 +40,18 @@ export const ApiError = Type.Object({
     /** For `bad-query`: where in the query, in UTF-16 units, half-open, and what may have been meant. */
     position: Type.Optional(Type.Object({ from: Type.Integer(), upto: Type.Integer() })),
     suggestion: Type.Optional(Type.String()),
+    /** For `bad-rules`: every fault of the text, lines and columns from 1. */
+    faults: Type.Optional(
+      Type.Array(
+        Type.Object({
+          line: Type.Integer(),
+          column: Type.Integer(),
+          path: Type.String(),
+          message: Type.String(),
+          remedy: Type.Optional(Type.String()),
+        }),
+      ),
+    ),
   }),
 })
 export type ApiError = Static<typeof ApiError>

@@ -5,29 +5,14 @@
  * Why     a rule set is tried against real history before it is put into force. Replaying the rule set that judged
  *         must give `same` for every transaction: a test holds that.
  */
+import type { ReplayDifference } from '../contracts/backtest.ts'
 import type { Evaluation, Reply, TransactionEnded } from '../contracts/event.ts'
 import type { Outcome, Stage } from '../contracts/vocabulary.ts'
 import { isTaken } from './attributes.ts'
 import type { CompiledRule, CompiledRuleset } from './compile-ruleset.ts'
 import type { UndecidedRule } from './evaluate-stage.ts'
-import { simulateTransaction, type Simulation } from './simulate-transaction.ts'
+import { simulateTransaction, type Simulation, type UnloggedAttributes } from './simulate-transaction.ts'
 import { UnloggedFinder } from './unlogged-attributes.ts'
-
-export const replayDifferences = [
-  'same',
-  'newly-refused',
-  'newly-accepted',
-  'ending-changed',
-  'mark-or-weight-changed',
-  'not-decidable',
-] as const
-/**
- * `newly-refused` and `newly-accepted` also where only some of the recipients are. `ending-changed`: refused or taken
- * as before, and yet otherwise: deferred in place of refused, at another stage (octets are saved there or not), with
- * other codes (machines act on them; the text of an answer is for people, and no difference), quarantined in place of
- * delivered, redirected or copied by other rules.
- */
-export type ReplayDifference = (typeof replayDifferences)[number]
 
 export type Undecidable =
   /** The old rules ended it before this stage: what came after was never sent. */
@@ -55,8 +40,7 @@ export function replayTransaction(
   compiled: CompiledRuleset,
   judgedBy: CompiledRuleset | null = null,
 ): Replay {
-  const isOther = judgedBy !== null && judgedBy !== compiled
-  const after = simulateTransaction(event, compiled, isOther ? unloggedFinder(compiled, judgedBy).of(event) : null)
+  const after = simulateTransaction(event, compiled, unloggedOf(event, compiled, judgedBy))
   const [newlyRefusedRecipients, newlyAcceptedRecipients] = changedRecipients(event, after)
   const before = { outcome: event.outcome, weight: event.weight, marks: event.marks }
   const changed = { before, after, newlyRefusedRecipients, newlyAcceptedRecipients }
@@ -66,6 +50,15 @@ export function replayTransaction(
     undecidable,
     ...changed,
   }
+}
+
+/** What the event does not tell to these rules; `null` where they are those that judged it. */
+export function unloggedOf(
+  event: TransactionEnded,
+  compiled: CompiledRuleset,
+  judgedBy: CompiledRuleset | null,
+): UnloggedAttributes | null {
+  return judgedBy === null || judgedBy === compiled ? null : unloggedFinder(compiled, judgedBy).of(event)
 }
 
 const finders = new WeakMap<CompiledRuleset, WeakMap<CompiledRuleset, UnloggedFinder>>()
@@ -135,7 +128,7 @@ function isSameReply(now: Reply | null, then: Reply | null): boolean {
 }
 
 /** Which rules sent it, or one of its recipients, elsewhere or also elsewhere. */
-function relaysOf(evaluations: readonly Evaluation[]): readonly string[] {
+export function relaysOf(evaluations: readonly Evaluation[]): readonly string[] {
   let relays: string[] = noRelays
   for (const { recipient, hits } of evaluations)
     for (const { action, shadow, ruleId } of hits)
@@ -146,7 +139,7 @@ function relaysOf(evaluations: readonly Evaluation[]): readonly string[] {
 
 const noRelays: string[] = []
 
-function isSameList(left: readonly string[], right: readonly string[]): boolean {
+export function isSameList(left: readonly string[], right: readonly string[]): boolean {
   return left.length === right.length && left.every((one, index) => one === right[index])
 }
 

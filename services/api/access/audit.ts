@@ -10,6 +10,8 @@ export type AuditAction =
   | 'user.created'
   | 'address.erased'
   | 'log.gap-accepted'
+  | 'backtest.started'
+  | 'backtest.cancelled'
 
 export type AuditEntry = { actor: string; action: AuditAction; subject?: string; detail?: Record<string, unknown> }
 

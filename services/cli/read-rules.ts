@@ -1,0 +1,16 @@
+/** The rule set of a file that somebody named, or its faults as their mistake. */
+import { parseRuleset, type RulesetFault } from '../rules/parse-ruleset.ts'
+import type { Ruleset } from '../rules/ruleset.ts'
+import { UsageError } from './outcome.ts'
+import { readInput } from './read-input.ts'
+
+export function readRules(file: string): Ruleset {
+  const result = parseRuleset(readInput(file), file)
+  if ('ruleset' in result) return result.ruleset
+  throw new UsageError(result.faults.map(faultLine))
+}
+
+function faultLine({ file, line, column, path, message, remedy }: RulesetFault): string {
+  const field = path === '' ? '' : `${path}: `
+  return `${file}:${line}:${column}: ${field}${message}.${remedy === undefined ? '' : ` ${remedy}`}`.replace(/\.\.$/, '.')
+}
