@@ -5,6 +5,7 @@
  *   # …    a comment
  *   | …    settings of the gateway, YAML, merged over the base below
  *   % …    its rule set, YAML
+ *   @ …    a DNS record, like `@ remote.example MX 10 mail.remote.example`; what is not there does not exist
  *   C: …   a command; several in a row go out in one packet. `\r \n \0 \\` are escapes.
  *   C! …   octets as they stand, without a line end; part of the same packet
  *   S: …   the next line of the reply; `…` stands for anything
@@ -22,6 +23,7 @@ import { startGateway, type RunningGateway } from '../services/gateway/main.ts'
 import { openOperatorLog } from '../services/kit/operator-log.ts'
 import { readConfig } from '../services/kit/read-config.ts'
 import { packageRoot } from '../services/kit/package-root.ts'
+import { DnsServer, type Zones } from './dns-server.ts'
 
 const folder = path.join(packageRoot, 'test', 'dialogs')
 
@@ -48,10 +50,11 @@ type Step =
   | { kind: 'reconnect'; line: number }
   | { kind: 'event'; pairs: [string, string][]; line: number }
 
-const running: { gateway: RunningGateway; folder: string }[] = []
+const running: { gateway: RunningGateway; folder: string; names: DnsServer }[] = []
 afterEach(async () => {
-  for (const { gateway, folder: data } of running.splice(0)) {
+  for (const { gateway, folder: data, names } of running.splice(0)) {
     await gateway.stop()
+    await names.stop()
     await rm(data, { recursive: true })
   }
 })
@@ -60,7 +63,7 @@ describe('the gateway answers', async () => {
   for (const name of (await readdir(folder)).sort()) {
     it(name.replace(/\.txt$/, '').replaceAll('-', ' '), async () => {
       const dialog = parseDialog(await readFile(path.join(folder, name), 'utf8'))
-      const { gateway, data } = await start(dialog.settings, dialog.rules)
+      const { gateway, data } = await start(dialog)
       await play(dialog.steps, gateway.addresses[0]!)
       await gateway.stop()
       const events = await transactions(data)
@@ -75,15 +78,19 @@ describe('the gateway answers', async () => {
   }
 })
 
-function parseDialog(text: string): { settings: string; rules: string; steps: Step[] } {
+type Dialog = { settings: string; rules: string; zones: Zones; steps: Step[] }
+
+function parseDialog(text: string): Dialog {
   const settings: string[] = []
   const rules: string[] = []
+  const zones: Zones = {}
   const steps: Step[] = []
   text.split('\n').forEach((whole, index) => {
     const line = index + 1
     const [mark, rest] = [whole.slice(0, 2), whole.slice(3)]
     if (whole.startsWith('| ')) settings.push(whole.slice(2))
     else if (whole.startsWith('% ')) rules.push(whole.slice(2))
+    else if (whole.startsWith('@ ')) addRecord(zones, whole.slice(2))
     else if (mark === 'C:') steps.push({ kind: 'send', octets: unescaped(`${rest}\\r\\n`), line })
     else if (mark === 'C!') steps.push({ kind: 'send', octets: unescaped(rest), line })
     else if (whole === 'S:') steps.push({ kind: 'closed', line })
@@ -92,7 +99,13 @@ function parseDialog(text: string): { settings: string; rules: string; steps: St
     else if (mark === 'E:') steps.push({ kind: 'event', pairs: pairsOf(rest), line })
     else if (whole !== '' && !whole.startsWith('#')) throw new Error(`line ${line} is no step: ${whole}`)
   })
-  return { settings: settings.join('\n'), rules: rules.join('\n'), steps }
+  return { settings: settings.join('\n'), rules: rules.join('\n'), zones, steps }
+}
+
+function addRecord(zones: Zones, text: string): void {
+  const [, name, kind, value] = /^(\S+) (\S+) (.*)$/.exec(text)!
+  const records = (zones[name!] ??= {}) as Record<string, string[]>
+  records[kind!] = [...(records[kind!] ?? []), value!]
 }
 
 function unescaped(text: string): Buffer {
@@ -110,12 +123,14 @@ function pairsOf(text: string): [string, string][] {
   })
 }
 
-async function start(settings: string, rules: string): Promise<{ gateway: RunningGateway; data: string }> {
+async function start({ settings, rules, zones }: Dialog): Promise<{ gateway: RunningGateway; data: string }> {
+  const names = await DnsServer.start()
+  names.zones = zones
   const data = await mkdtemp(path.join(tmpdir(), 'tollgate-dialog-'))
   await mkdir(path.join(data, 'data'))
   await writeFile(path.join(data, 'directory.yaml'), directory)
   if (rules !== '') await writeFile(path.join(data, 'rules.yaml'), rules)
-  const config = merged(base, {
+  const config = merged({ ...base, checks: { dns: { servers: [names.address] } } }, {
     ...((parse(settings) ?? {}) as object),
     ...(rules === '' ? {} : { rules: 'rules.yaml' }),
   })
@@ -123,7 +138,7 @@ async function start(settings: string, rules: string): Promise<{ gateway: Runnin
   const reading = readConfig(path.join(data, 'tollgate.yaml'), {})
   if ('faults' in reading) throw new Error(JSON.stringify(reading.faults))
   const gateway = await startGateway({ config: reading.config, log: openOperatorLog('gateway', { level: 'silent' }) })
-  running.push({ gateway, folder: data })
+  running.push({ gateway, folder: data, names })
   return { gateway, data }
 }
 

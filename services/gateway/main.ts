@@ -13,7 +13,7 @@ import { systemClock } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
 import type { RunningService } from '../kit/running-service.ts'
-import { noChecks } from './checks/checks-contract.ts'
+import { openChecks } from './checks/open-checks.ts'
 import { limitsOf } from './limits.ts'
 import { SmtpListeners } from './listener.ts'
 import { openEventLog } from './log/event-log-writer.ts'
@@ -83,6 +83,10 @@ async function open(
   closers.push(() => policy.close())
   await policy.open()
 
+  const gatewayName = config.smtp.hostname ?? hostname()
+  const { checks, close: closeChecks } = await openChecks({ config, hostname: gatewayName, clock, log })
+  closers.push(closeChecks)
+
   const tls = config.smtp.tls === undefined ? null : new ServerTls(config.smtp.tls, log)
   await tls?.open(clock.nowMs())
   const renewal = setInterval(() => void tls?.reload(clock.nowMs()), certificateLookMs)
@@ -94,10 +98,10 @@ async function open(
       eventLog,
       spool,
       policy: () => policy.current,
-      checks: noChecks,
+      checks,
       plugins: noPlugins,
       limits: limitsOf(config),
-      hostname: config.smtp.hostname ?? hostname(),
+      hostname: gatewayName,
       ids: createIds(),
       duplicates: recent.duplicates,
       onFault: (error, what) => log.error(error, what),

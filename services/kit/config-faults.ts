@@ -14,6 +14,7 @@ export function configFaults(config: Config, placeOf: (field: string) => Place):
   const report: Report = (field, message, remedy) => faults.push({ ...placeOf(field), field, message, remedy })
   checkAddresses(config, report)
   checkDomains(config, report)
+  checkChecks(config, report)
   checkNetworks(config, report)
   checkRoutes(config, report)
   checkBilling(config, report)
@@ -70,6 +71,42 @@ function checkDomains(config: Config, report: Report): void {
   if (hostname !== undefined && !domainPattern.test(hostname)) {
     report('smtp.hostname', `"${hostname}" is no host name`, 'Write the full name of this machine, like mx1.example.org')
   }
+}
+
+function checkChecks(config: Config, report: Report): void {
+  for (const [index, text] of (config.checks?.dns?.servers ?? []).entries()) {
+    if (isNameServer(text)) continue
+    report(
+      `checks.dns.servers[${index}]`,
+      `"${text}" is no address of a name server`,
+      'Write its address, with a port where that is not 53, like 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53',
+    )
+  }
+  for (const kind of ['dnsLists', 'rates'] as const) {
+    const names = (config.checks?.[kind] ?? []).map(({ name }) => name)
+    for (const [index, name] of names.entries()) {
+      if (name === undefined || names.indexOf(name) === index) continue
+      report(`checks.${kind}[${index}].name`, `another one is called "${name}" too`, 'Give each a name of its own')
+    }
+  }
+  for (const [index, { zone }] of (config.checks?.dnsLists ?? []).entries()) {
+    if (zone === undefined || domainPattern.test(zone)) continue
+    report(`checks.dnsLists[${index}].zone`, `"${zone}" is no domain`, domainRemedy)
+  }
+  for (const [index, { by, counts }] of (config.checks?.rates ?? []).entries()) {
+    if (by !== 'recipient' || counts !== 'bytes') continue
+    report(`checks.rates[${index}].counts`, 'octets of one recipient are known too late', 'Count messages, or octets by sender')
+  }
+  const { delaySeconds = 0, retryHours = Infinity } = config.checks?.greylist ?? {}
+  if (delaySeconds >= retryHours * 3_600) {
+    report('checks.greylist.retryHours', 'ends before the delay is over', 'Make it longer than delaySeconds')
+  }
+}
+
+function isNameServer(text: string): boolean {
+  if (isIP(text) !== 0) return true
+  const address = parseSocketAddress(text)
+  return address !== null && isIP(address.host) !== 0
 }
 
 function checkNetworks(config: Config, report: Report): void {

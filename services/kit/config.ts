@@ -54,6 +54,97 @@ export const Route = Type.Object(
   strict,
 )
 
+const CheckName = Type.String({
+  pattern: '^[a-z0-9][a-z0-9-]{0,40}$',
+  description: 'a short name of lower-case letters, digits and hyphens',
+})
+
+export const DnsList = Type.Object(
+  {
+    /** Rules ask for `dnsbl-<name>`. */
+    name: CheckName,
+    zone: Domain,
+    of: Type.Enum(['ip', 'helo-domain', 'sender-domain'], { default: 'ip' }),
+  },
+  strict,
+)
+
+export const Rate = Type.Object(
+  {
+    /** Rules ask for `rate-<name>`. */
+    name: CheckName,
+    by: Type.Enum(['remote', 'network', 'sender', 'sender-domain', 'recipient', 'auth-user']),
+    counts: Type.Enum(['messages', 'recipients', 'bytes'], { default: 'messages' }),
+    limit: Type.Integer({ minimum: 1 }),
+    windowSeconds: Type.Integer({ minimum: 1, maximum: 604_800, default: 3_600 }),
+    /** Devices split a long scan into many messages. */
+    countsDevices: Type.Boolean({ default: false }),
+  },
+  strict,
+)
+
+const Checks = Type.Object(
+  {
+    /** Classes of networks about which the network is asked; a device that connects gets its greeting at once. */
+    networkClasses: Type.Array(Type.Enum(['public', 'device', 'trusted']), { default: ['public'] }),
+    timeLimitMs: limit(5_000),
+    dns: Type.Object(
+      {
+        enabled: Type.Boolean({ default: true }),
+        /** Addresses, with or without port; none: those of the machine. */
+        servers: Type.Array(Type.String({ minLength: 1 }), { default: [] }),
+        timeoutMs: limit(2_000),
+        tries: limit(2),
+        /** Questions at once. */
+        concurrent: limit(256),
+        cacheEntries: limit(20_000),
+        cacheSeconds: limit(300, 0),
+        negativeCacheSeconds: limit(60, 0),
+      },
+      { ...strict, default: {} },
+    ),
+    dnsLists: Type.Array(DnsList, { default: [] }),
+    /** Database of countries (MaxMind format); default: the one that is installed with Tollgate. */
+    countryFile: Type.Optional(Path),
+    senders: Type.Object(
+      {
+        /** Lists of the rule set. */
+        white: Type.String({ minLength: 1, default: 'white-senders' }),
+        black: Type.String({ minLength: 1, default: 'black-senders' }),
+      },
+      { ...strict, default: {} },
+    ),
+    greylist: Type.Object(
+      {
+        delaySeconds: limit(300, 0),
+        /** A retry after this begins anew. */
+        retryHours: limit(48),
+        /** How long who has passed is known without being seen. */
+        keepDays: limit(35),
+        /** Triplets of one network that passed before all of its mail is known; 0: never. */
+        knownAfter: limit(5, 0),
+        entries: limit(200_000),
+      },
+      { ...strict, default: {} },
+    ),
+    rates: Type.Array(Rate, { default: [] }),
+    /** Of each rate. */
+    rateEntries: limit(100_000),
+    traps: Type.Object(
+      {
+        addresses: Type.Array(Type.String({ minLength: 1 }), { default: [] }),
+        /** List of the rule set with more of them. */
+        list: Type.String({ minLength: 1, default: 'traps' }),
+        /** How long who wrote to one stays listed. */
+        markHours: limit(24),
+        entries: limit(50_000),
+      },
+      { ...strict, default: {} },
+    ),
+  },
+  { ...strict, default: {} },
+)
+
 export const Config = Type.Object(
   {
     tenant: shortName('^[a-z0-9][a-z0-9-]{0,31}$', 'main'),
@@ -129,6 +220,7 @@ export const Config = Type.Object(
     ),
     /** File with the rule set. */
     rules: Type.Optional(Path),
+    checks: Checks,
     networks: Type.Array(Network, { default: [] }),
     routes: Type.Array(Route, { default: [] }),
     delivery: Type.Object(

@@ -55,6 +55,7 @@ function readText(path: string): { text: string } | { faults: Fault[] } {
 function withAbsolutePaths(config: Config, folderOf: (field: string) => string): Config {
   const { directory } = config.recipients
   const { tls } = config.smtp
+  const { countryFile } = config.checks
   return {
     ...config,
     data: resolve(folderOf('data'), config.data),
@@ -70,6 +71,10 @@ function withAbsolutePaths(config: Config, folderOf: (field: string) => string):
               key: resolve(folderOf('smtp.tls.key'), tls.key),
             },
           }),
+    },
+    checks: {
+      ...config.checks,
+      ...(countryFile === undefined ? {} : { countryFile: resolve(folderOf('checks.countryFile'), countryFile) }),
     },
     recipients: {
       ...config.recipients,

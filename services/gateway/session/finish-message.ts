@@ -119,7 +119,7 @@ async function judge(
     const unanswered = await deps.plugins.scan(message)
     if (unanswered !== null) return unanswered
   }
-  const { verdict } = await runStage(deps, transaction, 'complete', null)
+  const { verdict } = await runStage(deps, transaction, 'complete', null, message)
   return verdict !== null && verdict.reply !== null ? endingOfVerdict(verdict, 'complete') : { verdict }
 }
 

@@ -19,6 +19,7 @@ export function nameRecipient(deps: StageDeps, transaction: Transaction, address
   const earlierUs = transaction.timings.rcptUs ?? 0
   const decision = decideRecipient(transaction.policy, transaction.facts.mayRelay, address)
   const recipient: LoggedRecipient = { address, ...decision }
+  if (decision.outcome !== 'accepted') deps.checks.refused(transaction, recipient.normalized)
   const ruled = decision.outcome === 'accepted' ? runStage(deps, transaction, 'rcpt', recipient.normalized) : null
   return andThen(ruled, (result) => {
     if (result !== null) applyRules(transaction, recipient, result)

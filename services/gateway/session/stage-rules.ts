@@ -10,6 +10,7 @@ import { evaluateStage, type StageResult } from '../../rules/evaluate-stage.ts'
 import type { CheckResult } from '../../contracts/event.ts'
 import { stages, type Stage } from '../../contracts/vocabulary.ts'
 import type { Checks } from '../checks/checks-contract.ts'
+import type { PluginMessage } from '../plugins/plugin-contract.ts'
 import { andThen, type MaybePromise } from './maybe-promise.ts'
 import type { Timings, Transaction } from './transaction.ts'
 
@@ -34,9 +35,10 @@ export function runStage(
   transaction: Transaction,
   stage: Stage,
   recipient: string | null,
+  message: PluginMessage | null = null,
 ): MaybePromise<StageResult> {
   const startedUs = deps.clock.monotonicUs()
-  const looked = deps.checks.before(transaction, stage, recipient)
+  const looked = deps.checks.before(transaction, stage, recipient, message)
   return andThen(looked, () => runRules(transaction, stage, recipient, deps.clock, startedUs))
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Client, Harness, held } from '../../../test/gateway-harness.ts'
 import type { Stage } from '../../contracts/vocabulary.ts'
-import type { Checks } from '../checks/checks-contract.ts'
+import { noChecks, type Checks } from '../checks/checks-contract.ts'
 import type { MessagePlugins } from '../plugins/plugin-contract.ts'
 import { endingOf } from './ending.ts'
 import { reply } from './reply.ts'
@@ -13,6 +13,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 function slowCheck(at: Stage, result: string) {
   const gate = held()
   const checks: Checks = {
+    ...noChecks,
     before(transaction, stage) {
       if (stage !== at || transaction.checks.some(({ name }) => name === 'slow')) return null
       return gate.promise.then(() => {
@@ -100,7 +101,7 @@ describe('a session that waits for a check', () => {
 
   it('ends with 421 when a check breaks its promise never to reject', async () => {
     const harness = new Harness()
-    harness.deps.checks = { before: () => Promise.reject(new Error('bug')) }
+    harness.deps.checks = { ...noChecks, before: () => Promise.reject(new Error('bug')) }
     const client = harness.connect()
     await client.session.settled()
     expect(client.said).toMatch(/^421 4\.3\.0 /)
