@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import type { TransactionEnded } from '../services/contracts/event.ts'
 import { stages } from '../services/contracts/vocabulary.ts'
-import type { Checks } from '../services/gateway/checks/checks-contract.ts'
+import { noChecks, type Checks } from '../services/gateway/checks/checks-contract.ts'
 import { compileRuleset } from '../services/rules/compile-ruleset.ts'
 import { explainTransaction } from '../services/rules/explain-transaction.ts'
 import { replayTransaction } from '../services/rules/replay-transaction.ts'
@@ -14,6 +14,7 @@ import { Harness, type Client } from './gateway-harness.ts'
 /** Answers as the dialog has them, as a gateway would look them up: by stage, and for each recipient. */
 function scriptedChecks(answers: { spf: string | null; greylist: readonly (string | null)[] }): Checks {
   return {
+    ...noChecks,
     before(transaction, stage, recipient) {
       const { asksAt } = transaction.policy.rules
       const add = (name: string, result: string, of: number | null) =>
