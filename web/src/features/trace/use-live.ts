@@ -93,9 +93,13 @@ export function useLive(query: Readonly<Ref<string>>, isWanted: Readonly<Ref<boo
     }
   }
 
+  /** As if it had not begun; what is running goes on. */
   function forget(): void {
     rows.value = []
     skippedCount.value = 0
+    if (state.value !== 'paused') return
+    place = null
+    state.value = 'off'
   }
 
   watch(
