@@ -51,6 +51,8 @@ describe('every route', () => {
     'GET /api/v1/usage': ['admin', 'accountant', 'viewer', 'client'],
     'GET /api/v1/usage/periods': ['admin', 'accountant', 'viewer', 'client'],
     'GET /api/v1/overview': ['admin', 'operator', 'accountant', 'viewer'],
+    'GET /api/v1/analytics/traffic': ['admin', 'operator', 'accountant', 'viewer'],
+    'GET /api/v1/analytics/rules': ['admin', 'operator', 'viewer'],
     'POST /api/v1/erasures': ['admin'],
     'GET /api/v1/erasures': ['admin'],
     'POST /api/v1/backtests': ['admin', 'operator'],

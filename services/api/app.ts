@@ -18,6 +18,7 @@ import { addErrorReplies, sendFault } from './error-replies.ts'
 import type { LiveLimits } from './live/live-hub.ts'
 import { addRequestMetrics } from './metrics.ts'
 import { addBacktestRoutes } from './routes/backtest-routes.ts'
+import { addAnalyticsRoutes } from './routes/analytics-routes.ts'
 import { addErasureRoutes } from './routes/erasure-routes.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
 import { addLiveRoutes } from './routes/live-routes.ts'
@@ -84,6 +85,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addLiveRoutes(api, context, options.liveLimits)
       addUsageRoutes(api, context)
       addOverviewRoutes(api, context)
+      addAnalyticsRoutes(api, context)
       addErasureRoutes(api, context)
       addBacktestRoutes(api, context, backtests)
       api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())

@@ -359,6 +359,67 @@ export const Overview = Type.Object({
 })
 export type Overview = Static<typeof Overview>
 
+const AnalyticsRange = {
+  /** Half-open, whole UTC hours; default: the 7 days before `upto`, which is now by default. */
+  from: Type.Optional(time),
+  upto: Type.Optional(time),
+  /** `all`: one row a group over the whole range. */
+  by: Type.Optional(Type.Enum(['hour', 'day', 'all'], { default: 'day' })),
+}
+
+export const trafficGroups = ['outcome', 'stage', 'reason', 'country', 'networkClass'] as const
+
+export const TrafficQuery = Type.Object({
+  ...AnalyticsRange,
+  group: Type.Optional(Type.Enum([...trafficGroups], { default: 'outcome' })),
+})
+export type TrafficQuery = Static<typeof TrafficQuery>
+
+/** Counts of the rollups. `unrolledBatchCount`: batches that are ingested and not in them yet. */
+export const Traffic = Type.Object({
+  from: time,
+  upto: time,
+  rows: Type.Array(
+    Type.Object({
+      /** Begin of the hour or day (UTC); `null` for `all`. */
+      at: orNull(time),
+      /** `null`: none, or not known. */
+      group: orNull(Type.String()),
+      transactionCount: bigCount,
+      recipientCount: bigCount,
+      acceptedCount: bigCount,
+      messageBytes: bigCount,
+      dataBytes: bigCount,
+    }),
+  ),
+  unrolledBatchCount: Type.Integer({ minimum: 0 }),
+})
+export type Traffic = Static<typeof Traffic>
+
+export const RuleAnalyticsQuery = Type.Object({ ...AnalyticsRange, rule: Type.Optional(Type.String({ maxLength: 200 })) })
+export type RuleAnalyticsQuery = Static<typeof RuleAnalyticsQuery>
+
+export const RuleAnalytics = Type.Object({
+  from: time,
+  upto: time,
+  rows: Type.Array(
+    Type.Object({
+      at: orNull(time),
+      ruleId: Type.String(),
+      /** Messages that it hit, each once; by how they ended. */
+      transactionCount: bigCount,
+      outcomes: Type.Record(Type.String(), bigCount),
+      /** Once a recipient where it is a rule of RCPT; in shadow mode apart. */
+      hitCount: bigCount,
+      shadowHitCount: bigCount,
+      /** Weight that it added, without shadow mode. */
+      weight: Type.Number(),
+    }),
+  ),
+  unrolledBatchCount: Type.Integer({ minimum: 0 }),
+})
+export type RuleAnalytics = Static<typeof RuleAnalytics>
+
 export const ErasureRequest = Type.Object({
   address: Type.String({ minLength: 3, maxLength: 320 }),
   /** Only count what would be changed. */
