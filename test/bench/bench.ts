@@ -3,12 +3,16 @@
 export const scales = ['small', 'default', 'large'] as const
 export type Scale = (typeof scales)[number]
 
+export type Closable = { close(): Promise<void> }
+
 export type BenchContext = {
   scale: Scale
   /** Empty, on the disk that temporary files go to; removed afterwards. */
   folder: string
   /** What is being done now, for the one who waits. */
   progress(text: string): void
+  /** Made at the first call in a run, closed at the end of the run: what several benches measure on. */
+  shared<Resource extends Closable>(key: string, make: (context: Pick<BenchContext, 'scale' | 'folder' | 'progress'>) => Promise<Resource>): Promise<Resource>
 }
 
 export type Figure = {
@@ -67,6 +71,6 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-function rounded(value: number): number {
+export function rounded(value: number): number {
   return Number(value.toPrecision(4))
 }

@@ -2,10 +2,7 @@
  * How fast a log is taken in, against `psql \copy` of the same rows, flattened beforehand, into the same tables with
  * the same indexes: what Postgres itself needs. Ours reads, checks and flattens the log on top of that.
  */
-import { spawn } from 'node:child_process'
-import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { once } from 'node:events'
 import path from 'node:path'
 import pg from 'pg'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../services/database/embedded-postgres.ts'
@@ -13,10 +10,13 @@ import { migrate } from '../../services/database/migrate.ts'
 import { openDatabase } from '../../services/database/open-database.ts'
 import { copiedTables } from '../../services/ingest/copy-rows.ts'
 import { ingestFile } from '../../services/ingest/ingest-file.ts'
-import { LogBuilder } from '../event-builder.ts'
-import { figureOf, MissingPeer, type Bench, type BenchContext, type Pair, type Scale } from './bench.ts'
+import { figureOf, type Bench, type BenchContext, type Pair, type Scale } from './bench.ts'
+import { outputOf } from './child-process.ts'
+import { findProgram } from './peer-program.ts'
+import { createSampleLog, monthsUpTo, writeSegment } from './sample-log.ts'
 
-const transactionCounts: Record<Scale, number> = { small: 20_000, default: 1_000_000, large: 10_000_000 }
+/** Ten million would tell nothing that one million does not: both sides load at a steady rate. */
+const transactionCounts: Record<Scale, number> = { small: 5_000, default: 1_000_000, large: 1_000_000 }
 const runCount = 3
 const template = 'bench_template'
 
@@ -24,7 +24,7 @@ export const bench: Bench = {
   name: 'ingest.copy',
   goal: 0.8,
   run: async (context) => {
-    const psql = findPsql()
+    const psql = findProgram('psql', 'postgresql-client')
     const server = await startEmbeddedPostgres({ folder: path.join(context.folder, 'postgres'), databaseName: template })
     try {
       await migrate(server.url)
@@ -35,17 +35,13 @@ export const bench: Bench = {
   },
 }
 
-function findPsql(): string {
-  const found = (process.env['PATH'] ?? '').split(':').map((folder) => path.join(folder, 'psql')).find((file) => existsSync(file))
-  if (found === undefined) throw new MissingPeer('psql is missing: install the package postgresql-client')
-  return found
-}
-
 async function measure(context: BenchContext, server: EmbeddedPostgres, psql: string): Promise<Pair[]> {
   const count = transactionCounts[context.scale]
   const logPath = path.join(context.folder, 'log.jsonl')
   context.progress(`writing a log of ${count} transactions`)
-  const { lineCount, months } = await writeLog(logPath, count)
+  const builder = createSampleLog()
+  const { lineCount } = await writeSegment(builder, logPath, count)
+  const months = monthsUpTo(builder.nowMs)
 
   context.progress('flattening it for the peer')
   const rowFolder = path.join(context.folder, 'rows')
@@ -66,27 +62,6 @@ async function measure(context: BenchContext, server: EmbeddedPostgres, psql: st
     context.progress(`run ${run}: ours ${ours.toFixed(1)} s, psql ${theirs.toFixed(1)} s for ${lineCount} lines`)
   }
   return pairs
-}
-
-async function writeLog(file: string, transactionCount: number): Promise<{ lineCount: number; months: string[] }> {
-  const builder = new LogBuilder()
-  const months = new Set<string>()
-  const out = createWriteStream(file, { highWaterMark: 4_194_304 })
-  let lineCount = 0
-  let lines = builder.segmentStart()
-  for (let index = 0; index < transactionCount; index += 1) {
-    lines.push(...builder.transaction())
-    if (lines.length < 2_000) continue
-    months.add(new Date(builder.nowMs).toISOString().slice(0, 10))
-    lineCount += lines.length
-    if (!out.write(lines.join(''))) await once(out, 'drain')
-    lines = []
-  }
-  lineCount += lines.length
-  months.add(new Date(builder.nowMs).toISOString().slice(0, 10))
-  out.end(lines.join(''))
-  await once(out, 'close')
-  return { lineCount, months: [...months] }
 }
 
 async function ingestInto(url: string, file: string): Promise<void> {
@@ -119,10 +94,5 @@ async function inFreshDatabase<Result>(server: EmbeddedPostgres, name: string, w
 }
 
 async function runPsql(psql: string, url: string, commands: readonly string[]): Promise<void> {
-  const commandArguments = ['--quiet', '--no-psqlrc', '--set', 'ON_ERROR_STOP=1', ...commands.flatMap((command) => ['--command', command]), url]
-  const child = spawn(psql, commandArguments, { stdio: ['ignore', 'ignore', 'pipe'] })
-  let complaint = ''
-  child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
-  const [code] = (await once(child, 'close')) as [number | null]
-  if (code !== 0) throw new Error(`psql failed: ${complaint.trim()}`)
+  await outputOf(psql, ['--quiet', '--no-psqlrc', '--set', 'ON_ERROR_STOP=1', ...commands.flatMap((command) => ['--command', command]), url])
 }

@@ -8,11 +8,22 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { scales, type Bench, type Scale } from './bench.ts'
+import { scales, type Bench, type BenchContext, type Closable, type Scale } from './bench.ts'
+import { queryKinds } from './trace-times.ts'
+
+type Shared = Map<string, { folder: string; made: Promise<Closable> }>
 
 /** Each file of a bench exports it as `bench`; it is loaded only when it is asked for. */
 const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   'ingest.copy': () => import('./ingest-copy.ts'),
+  'ingest.ompgsql': () => import('./ingest-ompgsql.ts'),
+  'ingest.follow': () => import('./ingest-follow.ts'),
+  ...Object.fromEntries(
+    queryKinds.map((kind) => [`trace.${kind}`, async () => ({ bench: (await import('./trace-speed.ts')).traceBench(kind) })]),
+  ),
+  'trace.growth': () => import('./trace-growth.ts'),
+  'memory.ingest': () => import('./memory-ingest.ts'),
+  'disk.transaction': () => import('./disk-transaction.ts'),
   'rules.evaluate': () => import('./rules-evaluate.ts'),
   'backtest.replay': () => import('./backtest-replay.ts'),
 }
@@ -25,7 +36,15 @@ async function main(): Promise<number> {
   const unknown = positionals.find((asked) => namesLike(asked).length === 0)
   if (unknown !== undefined) return usage(`"${unknown}" is no bench: ${Object.keys(benches).join(', ')}`)
   let failed = 0
-  for (const name of new Set(names)) failed += await runOne(name, scale)
+  const shared: Shared = new Map()
+  try {
+    for (const name of new Set(names)) failed += await runOne(name, scale, shared)
+  } finally {
+    for (const { folder, made } of shared.values()) {
+      await made.then((resource) => resource.close(), () => {})
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
   return failed === 0 ? 0 : 1
 }
 
@@ -33,15 +52,14 @@ function namesLike(asked: string): string[] {
   return Object.keys(benches).filter((name) => name === asked || name.startsWith(`${asked}.`))
 }
 
-async function runOne(name: string, scale: Scale): Promise<0 | 1> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-bench-'))
-  // A Postgres of its own in it runs as another user than root.
-  await chmod(folder, 0o711)
+async function runOne(name: string, scale: Scale, shared: Shared): Promise<0 | 1> {
+  const folder = await newFolder()
   const progress = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
   try {
     const { bench } = await benches[name]!()
     const command = `npm run bench ${name}${scale === 'default' ? '' : ` -- --scale ${scale}`}`
-    for (const figure of await bench.run({ scale, folder, progress })) process.stdout.write(`${JSON.stringify({ ...figure, command })}\n`)
+    const figures = await bench.run({ scale, folder, progress, shared: sharedIn(shared, scale, progress) })
+    for (const figure of figures) process.stdout.write(`${JSON.stringify({ ...figure, command })}\n`)
     return 0
   } catch (error) {
     progress(`failed: ${(error as Error).message}`)
@@ -50,6 +68,23 @@ async function runOne(name: string, scale: Scale): Promise<0 | 1> {
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+function sharedIn(shared: Shared, scale: Scale, progress: BenchContext['progress']): BenchContext['shared'] {
+  return async (key, make) => {
+    if (!shared.has(key)) {
+      const folder = await newFolder()
+      shared.set(key, { folder, made: make({ scale, folder, progress }) })
+    }
+    return (await shared.get(key)!.made) as never
+  }
+}
+
+async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-bench-'))
+  // A Postgres of its own in it runs as another user than root.
+  await chmod(folder, 0o711)
+  return folder
 }
 
 function usage(text: string): number {
