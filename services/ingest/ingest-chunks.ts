@@ -33,7 +33,8 @@ export type IngestOptions = {
 }
 
 export const bulkLimits: BatchLimits = { events: 20_000, sizeBytes: 16_777_216 }
-export const followLimits: BatchLimits = { events: 1_000, sizeBytes: 4_194_304 }
+/** More than arrives while a batch lingers: where the database falls behind, batches grow and cost less a line. */
+export const followLimits: BatchLimits = { events: 4_000, sizeBytes: 8_388_608 }
 
 /**
  * So many lines are decoded before the connection is looked after: about a millisecond. The server asks some twenty

@@ -33,13 +33,16 @@ export type LogFolder = {
   /** Oldest segment first; files without a header are those of the node ''. */
   filesOf(node: string): LogFile[]
   onChange(listener: () => void): () => void
-  /** Resolves at the next report of the system or after `scanIntervalMs`. */
+  /** Resolves at the next report of the system or after `scanIntervalMs`, sooner where a new file is still empty. */
   idle(scanIntervalMs: number, signal: AbortSignal): Promise<void>
   close(): void
 }
 
 const logFileName = /\.jsonl(\.gz|\.zst)?$/
 const fullScanEvery = 30
+/** A file is reported when it is made, and nothing reports that its first line is written: it is looked for. */
+const newFileScanMs = 50
+const newFileMs = 5_000
 
 export async function openLogFolder(folder: string, tenantId: string, log: Logger): Promise<LogFolder> {
   await mkdir(folder, { recursive: true })
@@ -51,6 +54,7 @@ export async function openLogFolder(folder: string, tenantId: string, log: Logge
     complaints.set(name, text)
   }
   let scanCount = 0
+  let awaitsHeader = false
   let wake = (): void => {}
   const watcher = watchedFolder(folder, () => wake())
 
@@ -66,7 +70,10 @@ export async function openLogFolder(folder: string, tenantId: string, log: Logge
     files.delete(name)
     const compression = await compressionOf(filePath)
     const head = await readHead(filePath, compression, tenantId)
-    if (head.state === 'pending') return false
+    if (head.state === 'pending') {
+      awaitsHeader ||= Date.now() - found.mtimeMs < newFileMs
+      return false
+    }
     if (head.state === 'newer') {
       complain(name, `waits until Tollgate is updated: ${head.detail}`)
       return false
@@ -79,6 +86,7 @@ export async function openLogFolder(folder: string, tenantId: string, log: Logge
   return {
     scan: async () => {
       const isFull = scanCount++ % fullScanEvery === 0
+      awaitsHeader = false
       const names = (await readdir(folder)).filter((name) => logFileName.test(name))
       let hasChanged = false
       for (const name of [...files.keys()]) if (!names.includes(name)) hasChanged = files.delete(name)
@@ -107,7 +115,7 @@ export async function openLogFolder(folder: string, tenantId: string, log: Logge
           wake = () => {}
           resolve()
         }
-        const timer = setTimeout(done, scanIntervalMs)
+        const timer = setTimeout(done, awaitsHeader ? Math.min(newFileScanMs, scanIntervalMs) : scanIntervalMs)
         signal.addEventListener('abort', done)
         // Reports come in bursts, one for each write: a new file is worth a look, the growth of one is not.
         wake = done

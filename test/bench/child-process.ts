@@ -5,7 +5,7 @@ import path from 'node:path'
 
 /** Starts a compiled file beside this one. */
 export function startRole(file: string, roleArguments: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [path.join(import.meta.dirname, file), ...roleArguments], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(process.execPath, [path.join(import.meta.dirname, file), ...roleArguments], { stdio: ['pipe', 'pipe', 'inherit'] })
 }
 
 /** Resolves to what it printed; `okCodes` beside 0 are no failure. */

@@ -1,10 +1,12 @@
 /**
  * A gateway's log as it grows: `node follow-writer.js FOLDER RATE SECONDS` appends so many transactions a second to
- * FOLDER/events, a new segment every ten seconds, and prints `SEQ TIME_MS` for the last line of each write.
+ * FOLDER/events, a new segment every ten seconds, and prints `SEQ TIME_MS` for the last line of each write. After the
+ * first write it waits for a line on its stdin.
  *
  * Why  the lines are made before the clock starts, and written in one append every ten milliseconds: a gateway commits
  *      in groups too.
  */
+import { once } from 'node:events'
 import { appendFileSync, mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,10 +31,14 @@ for (let atMs = 0, made = 0; atMs < durationMs; atMs += tickMs) {
 
 const events = path.join(folder, 'events')
 mkdirSync(events, { recursive: true })
-const startMs = Date.now()
+let startMs = 0
 for (const [index, { fileName, lines, seq }] of writes.entries()) {
-  const waitMs = startMs + (index * durationMs) / writes.length - Date.now()
+  const waitMs = index === 0 ? 0 : startMs + (index * durationMs) / writes.length - Date.now()
   if (waitMs > 0) await sleep(waitMs)
   appendFileSync(path.join(events, fileName), lines)
   process.stdout.write(`${seq} ${Date.now()}\n`)
+  if (index > 0) continue
+  await once(process.stdin, 'data')
+  process.stdin.destroy()
+  startMs = Date.now()
 }

@@ -3,9 +3,11 @@
  *
  * Owns    the delay of every line: from the append that brought it to the first look that finds its number among the
  *         ingested ones, which are committed together with its rows.
+ *         The clock starts when the first line is in: an ingest that has been running, not one that starts.
  * Limits  writer, ingest and Postgres share this machine. Where it does not keep up, the rate is halved until it does,
  *         and the rate it kept is told as `ingest.follow.rate`.
  */
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
@@ -70,6 +72,7 @@ async function follow({ scale }: BenchContext, url: string, dataFolder: string, 
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   const ingest = startRole('ingest-role.js', ['follow', url, dataFolder])
+  await once(ingest.stdout!, 'data')
   const writer = startRole('follow-writer.js', [dataFolder, String(rate), String(seconds[scale])])
   try {
     const waiting: { seq: number; atMs: number }[] = []
@@ -93,7 +96,9 @@ async function follow({ scale }: BenchContext, url: string, dataFolder: string, 
       while (waiting.length > 0 && waiting[0]!.seq <= ingestedSeq) {
         const { seq, atMs } = waiting.shift()!
         // Every line of the write counts.
-        for (; seenSeq < seq; seenSeq += 1) delays.push(foundMs - atMs)
+        if (seenSeq > 0) for (let line = seenSeq; line < seq; line += 1) delays.push(foundMs - atMs)
+        else writer.stdin!.write('go\n')
+        seenSeq = seq
       }
       await sleep(lookEachMs)
     }

@@ -7,10 +7,10 @@
  *         end in "the log is in Postgres". A rsyslogd of our own, with its own configuration, folder and pid file.
  */
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { startEmbeddedPostgres } from '../../services/database/embedded-postgres.ts'
 import { migrate } from '../../services/database/migrate.ts'
@@ -91,7 +91,7 @@ input(type="imfile" file="${file}" tag="log" ruleset="load")
       const { rows } = await client.query<{ count: bigint | string }>('select count(*) as count from plain_line')
       if (Number(rows[0]!.count) >= lineCount) return (performance.now() - startMs) / 1_000
       if (child.exitCode !== null) throw new Error(`rsyslogd ended with ${child.exitCode} after ${rows[0]!.count} of ${lineCount} lines`)
-      await Promise.race([new Promise((resolve) => setTimeout(resolve, 50)), once(child, 'close')])
+      await sleep(50)
     }
   } finally {
     await endChild(child)

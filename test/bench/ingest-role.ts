@@ -3,7 +3,7 @@
  * it is not held up by its work.
  *
  *     node ingest-role.js file URL FILE      takes in one file, then prints what it took and its largest memory
- *     node ingest-role.js follow URL FOLDER  follows FOLDER/events until SIGTERM
+ *     node ingest-role.js follow URL FOLDER  follows FOLDER/events until SIGTERM; prints `ready` when it has begun
  */
 import { once } from 'node:events'
 import { openDatabase } from '../../services/database/open-database.ts'
@@ -23,6 +23,7 @@ if (mode === 'file') {
   process.stdout.write(JSON.stringify(told))
 } else {
   const service = await startIngest({ config: { tenant: 'main', data: target }, database, log: openOperatorLog('ingest', { level: 'warn' }) })
+  process.stdout.write('ready\n')
   await once(process, 'SIGTERM')
   await service.stop()
 }
