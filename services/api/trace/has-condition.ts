@@ -3,7 +3,11 @@ import { sql, type RawBuilder } from 'kysely'
 import type { TraceHas } from '../../contracts/trace-keys.ts'
 import { isInScope, ownHit, type TraceScope } from './trace-scope.ts'
 
-export function hasCondition(word: string, scope: TraceScope): RawBuilder<boolean> {
+/**
+ * `within`: SQL on a `mail_transaction q`, the tenant and the time asked for, where a search is to start from this
+ * term; `null` where another term leaves few rows to look at.
+ */
+export function hasCondition(word: string, scope: TraceScope, within: RawBuilder<unknown> | null): RawBuilder<boolean> {
   switch (word as TraceHas) {
     case 'attachment':
       return sql<boolean>`t.attachment_count > 0`
@@ -22,6 +26,8 @@ export function hasCondition(word: string, scope: TraceScope): RawBuilder<boolea
         ? sql<boolean>`exists (select from delivery_attempt d where ${sameTransaction('d')})`
         : ownRecipientExists(scope, wasTried(['delivered', 'deferred', 'failed']))
     case 'queued':
+      // Few, and told by what is not there: found for all at once, where a look for each row would go on for ever.
+      if (scope.clientId === null && within !== null) return sql<boolean>`t.transaction_id = any(array(${unfinished(within)}))`
       return sql<boolean>`(${isQueueable} and not exists (select from message_finished f
         where ${sameTransaction('f')})${
         scope.clientId === null
@@ -31,7 +37,7 @@ export function hasCondition(word: string, scope: TraceScope): RawBuilder<boolea
     case 'failed':
       return scope.clientId === null
         ? sql<boolean>`exists (select from message_finished f where ${sameTransaction('f')}
-          and f.failed_count + f.expired_count > 0)`
+          and (f.failed_count > 0 or f.expired_count > 0))`
         : ownRecipientExists(scope, wasTried(['failed']))
     case 'rule':
       return hitExists(scope, sql<boolean>`not h.is_shadow`)
@@ -43,6 +49,13 @@ export function hasCondition(word: string, scope: TraceScope): RawBuilder<boolea
 /** SQL on `t`: it was put into the queue of a gateway. */
 export const isQueueable: RawBuilder<boolean> =
   sql<boolean>`t.outcome in ('accepted', 'marked') and t.duplicate_of is null`
+
+function unfinished(within: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`select q.transaction_id from mail_transaction q
+    where ${within} and q.outcome in ('accepted', 'marked') and q.duplicate_of is null
+      and not exists (select from message_finished f
+        where f.tenant_id = q.tenant_id and f.transaction_id = q.transaction_id and f.id_time = q.id_time)`
+}
 
 function sameTransaction(alias: 'd' | 'f' | 'h' | 'r'): RawBuilder<boolean> {
   const table = sql.ref(alias)

@@ -60,7 +60,7 @@ export function traceSelect(search: TraceSearch, options: SelectOptions): RawBui
       after === null ? null : after.idTimeMs + 1,
     ),
   }
-  const terms = { ...search, ...bounds }
+  const terms = { ...search, ...bounds, startsFromHas: startsFromHas(search.query) }
   const scope = scopeCondition(search.scope)
   const conjuncts = [
     ...(ids.length > 0 ? [anyId(ids)] : conjunctsOf(conditionOf(search.query, terms))),
@@ -96,6 +96,11 @@ export function exactIds(query: TraceQuery): string[] {
     return isId ? [term.pattern.text.toLowerCase()] : []
   })
   return [...new Set(ids)]
+}
+
+function startsFromHas(query: TraceQuery): boolean {
+  const parts = query.kind === 'and' ? query.parts : [query]
+  return parts.every((part) => part.kind === 'time' || (part.kind === 'words' && ['has', 'verdict', 'stage'].includes(part.key)))
 }
 
 function anyId(ids: string[]): TraceCondition {
