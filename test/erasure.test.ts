@@ -186,7 +186,9 @@ describe('erasure', () => {
       await storing.query(`select pg_advisory_xact_lock_shared(hashtext('tollgate erasure'), hashtext('main'))`)
       let isDone = false
       const erasing = erase().then(() => (isDone = true))
-      await storing.query('select pg_sleep(0.3)')
+      const isWaiting = async () => (await storing.query(`select from pg_locks where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())`)).rowCount! > 0
+      while (!isDone && !(await isWaiting()));
       expect(isDone).toBe(false)
       await storing.query('commit')
       await erasing

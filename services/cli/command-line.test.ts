@@ -247,6 +247,23 @@ describe('on a database of its own', () => {
     expect((await onDatabase('user add bob --role client --password-stdin', 'geheim-genug\n')).stderr).toMatch(/--client ID/)
   })
 
+  it('erase recipient only tells without --yes, and names what stands in place of the address with it', async () => {
+    const told = await onDatabase('erase recipient nobody@a.test')
+    expect(told).toEqual({ code: 0, stdout: 'Would change: nothing. Nothing is changed yet: --yes does it, and it cannot be undone.\n', stderr: '' })
+    const done = await onDatabase('erase recipient nobody@a.test --yes')
+    expect(done).toMatchObject({ code: 0, stderr: '' })
+    expect(done.stdout).toMatch(/^Changed: nothing\. erased-[0-9a-f]{12}@a\.test stands in place of the address\.\n$/)
+    const { rows } = await own.database.pool.query(`select actor, subject from audit_record where action = 'address.erased'`)
+    expect(rows).toEqual([{ actor: 'command line', subject: /erased-\S+/.exec(done.stdout)![0] }])
+    expectSentence(await onDatabase('erase recipient *@a.test'), 2, /no whole address/)
+  })
+
+  it('rebuild rollups takes days and months, and refuses what is none', async () => {
+    expect(await onDatabase('rebuild rollups --from 2026-10 --upto 2026-11-02')).toEqual({ code: 0, stdout: 'The rollups are rebuilt.\n', stderr: '' })
+    expectSentence(await onDatabase('rebuild rollups --from 2026-11-02 --upto 2026-11-01'), 2, /--upto 2026-11-01 is not after --from 2026-11-02/)
+    expectSentence(await onDatabase('rebuild rollups --from 2026-02-30'), 2, /day like 2026-11-01/)
+  })
+
   it('trace and report say nothing but their result on standard output', async () => {
     expect(await onDatabase('trace to:nobody@a.test --format json')).toEqual({ code: 0, stdout: '', stderr: '' })
     const report = await onDatabase('report usage --period 2026-11')
