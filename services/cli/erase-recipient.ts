@@ -1,5 +1,6 @@
 /** `tollgate erase recipient ADDRESS`: tells what would change, and with `--yes` changes it. */
 import { recordAudit } from '../api/access/audit.ts'
+import { ensureTenant } from '../database/ensure-tenant.ts'
 import { eraseAddress, erasureFault } from '../database/erasure/erase-address.ts'
 import type { Config } from '../kit/config.ts'
 import { withCommandDatabase } from './command-database.ts'
@@ -13,6 +14,7 @@ export async function eraseRecipient(configured: Config, { address, isConfirmed,
   if (fault !== null) throw new UsageError(`${fault}.`)
   await withCommandDatabase(configured, { isDemo }, async ({ database, config }) => {
     const tenantId = config.tenant
+    await ensureTenant(database, tenantId)
     const bar = progressBar(isConfirmed ? 'erasing' : 'looking')
     const { replacement, counts } = await eraseAddress({
       database,
