@@ -1,8 +1,12 @@
 /** `tollgate ingest FILE… --format postfix|haraka|exim`: takes in what another MTA logged. */
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isTimeZone } from '../contracts/period.ts'
+import { isDatabaseUnavailable } from '../database/open-database.ts'
+import { followMtaFile } from '../ingest/mta/follow-mta-file.ts'
 import type { MtaSource } from '../ingest/mta/mta-line.ts'
 import { ingestMtaFiles } from '../ingest/mta/ingest-mta-files.ts'
-import type { MtaLoaderOptions, MtaSummary } from '../ingest/mta/mta-loader.ts'
+import { MtaLoader, type MtaLoaderOptions, type MtaSummary } from '../ingest/mta/mta-loader.ts'
 import type { Config } from '../kit/config.ts'
 import { withCommandDatabase, type CommandDatabase } from './command-database.ts'
 import { refuseUnreadable } from './ingest-files.ts'
@@ -33,7 +37,7 @@ export async function ingestMtaLogs(configured: Config, options: IngestMtaLogsOp
     if (opened.config.recipients.domains.length === 0) {
       process.stderr.write('Note: recipients.domains lists no domain, so every recipient counts as one of yours.\n')
     }
-    return await readOnce(opened, options, stopping.signal)
+    return await (options.isFollowing ? followAll(opened, options, stopping.signal) : readOnce(opened, options, stopping.signal))
   })
   if (summary === null) {
     process.exitCode = 1
@@ -82,6 +86,28 @@ async function readOnce(opened: CommandDatabase, options: IngestMtaLogsOptions, 
     throw error
   } finally {
     bar.end()
+  }
+}
+
+const retryMs = 5_000
+
+/** The file as it grows. While the database is away, the log waits on disk. */
+async function followAll(opened: CommandDatabase, options: IngestMtaLogsOptions, signal: AbortSignal): Promise<MtaSummary | null> {
+  const [file, ...others] = options.files
+  if (others.length > 0) throw new UsageError('--follow reads one live log: name the older files in a command without it, before.')
+  for (;;) {
+    try {
+      return await MtaLoader.with(loaderOptions(opened, options), async (loader) => {
+        await followMtaFile(loader, resolve(file!), signal)
+        return loader.summary
+      })
+    } catch (error) {
+      if (signal.aborted) return null
+      if (!isDatabaseUnavailable(error)) throw error
+      process.stderr.write('The database does not answer: trying again every 5 seconds.\n')
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+      if (signal.aborted) return null
+    }
   }
 }
 

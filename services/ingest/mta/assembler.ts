@@ -20,8 +20,8 @@ export type Emit = (event: TollgateEvent) => void
 export interface MtaThread {
   /** `finished`: no more lines are expected. `orphan`: it did not begin with its first line after all. */
   apply(line: ThreadLine, emit: Emit): Applied
-  /** Nothing more will come: events as far as they are known. */
-  giveUp(emit: Emit): void
+  /** Nothing more will come: events as far as they are known. `by`: the line of another that shows it. */
+  giveUp(emit: Emit, by?: ThreadLine): void
   /** Of a session: the lines that belong to the message that begins now. */
   takeContext?(): readonly ThreadLine[]
 }
@@ -58,6 +58,9 @@ export class Assembler {
   /** Unfinished ones of earlier files that no line of this file spoke of yet. */
   #heads = new Map<string, CarriedThread>()
   #tails = new Map<string, CarriedThread>()
+  /** Sessions that began after the first line of this file: it may be a copy in which they are read again. */
+  #aside = new Map<string, CarriedThread>()
+  #hostsOfFile = new Set<string>()
   #ordinals = new Map<string, number>()
   #ordinalMs = 0
   #newestMs = new Map<string, number>()
@@ -78,6 +81,7 @@ export class Assembler {
     if (timeMs === null) return unknown('no-time')
     const read = this.#adapter.read(frame, raw, timeMs)
     if (read.is === 'unknown') return read
+    if (!this.#hostsOfFile.has(frame.host)) this.#beginHost(frame.host, timeMs)
     if (timeMs > (this.#newestMs.get(frame.host) ?? 0)) this.#newestMs.set(frame.host, timeMs)
     if (read.is === 'thread') this.#routeAll(read.line)
     return read
@@ -94,6 +98,9 @@ export class Assembler {
     this.#ordinals.clear()
     for (const [key, open] of this.#open) this.#heads.set(key, headOf(open))
     this.#open.clear()
+    for (const [key, session] of this.#aside) if (!this.#heads.has(key)) this.#heads.set(key, session)
+    this.#aside.clear()
+    this.#hostsOfFile.clear()
     for (const tail of [...this.#tails.values()]) {
       const head = this.#heads.get(tail.key)
       if (head === undefined || head.lines.at(-1)![0] > tail.lines[0]![0]) continue
@@ -119,7 +126,7 @@ export class Assembler {
       const hasBeginning = changed.startsWith('h')
       const key = changed.slice(1)
       const open = hasBeginning ? this.#open.get(key) : undefined
-      const thread = open !== undefined ? headOf(open) : (hasBeginning ? this.#heads : this.#tails).get(key)
+      const thread = open !== undefined ? headOf(open) : hasBeginning ? (this.#heads.get(key) ?? this.#aside.get(key)) : this.#tails.get(key)
       if (thread === undefined) removed.push({ key, hasBeginning })
       else stored.push(thread)
     }
@@ -131,7 +138,7 @@ export class Assembler {
   get unfinished(): { threadCount: number; lineCount: number } {
     let lineCount = 0
     for (const tail of this.#tails.values()) lineCount += tail.lines.length
-    return { threadCount: this.#open.size + this.#heads.size, lineCount }
+    return { threadCount: this.#open.size + this.#heads.size + this.#aside.size, lineCount }
   }
 
   /** A line of a message may tell something to its session as well, and that after the message has begun. */
@@ -145,7 +152,7 @@ export class Assembler {
     let open = this.#open.get(key) ?? this.#resumed(line)
     if (open !== undefined && isMatched(open, line.raw)) return
     if (open !== undefined && (line.begins === 'always' || isOverdue(open, line))) {
-      open.thread.giveUp(this.#emit)
+      open.thread.giveUp(this.#emit, line)
       this.#forget(key)
       open = undefined
     }
@@ -164,13 +171,14 @@ export class Assembler {
     const thread = this.#adapter.openThread(line, links)
     const open: OpenThread = { key: line.key, host: line.host, thread, lines: [], lastMs: line.timeMs, unmatched: new Map() }
     this.#open.set(line.key, open)
+    if (this.#aside.get(line.key)?.lines[0]![1] === line.raw) this.#aside.delete(line.key)
     for (const earlier of this.#contextFor(line)) this.#apply(open, earlier, false)
     return open
   }
 
   #contextFor(line: ThreadLine): readonly ThreadLine[] {
     if (line.session === null || line.session === line.key) return []
-    const session = this.#open.get(line.session) ?? this.#resumed({ ...line, key: line.session })
+    const session = this.#open.get(line.session) ?? this.#resumed({ ...line, key: line.session, begins: 'alone' })
     return session?.thread.takeContext?.() ?? []
   }
 
@@ -179,7 +187,7 @@ export class Assembler {
     return {
       send: (key, line) => {
         if (isReading()) return
-        const open = this.#open.get(key) ?? this.#resumed({ ...line, key })
+        const open = this.#open.get(key) ?? this.#resumed({ ...line, key, begins: 'never' })
         if (open !== undefined && !isMatched(open, line.raw)) this.#apply(open, line, false)
       },
       ordinalOf: (line) => {
@@ -211,6 +219,8 @@ export class Assembler {
   #resumed(line: ThreadLine): OpenThread | undefined {
     const head = this.#heads.get(line.key)
     if (head === undefined || head.lines[0]![0] > line.timeMs) return undefined
+    // One that begins in the same second may be an earlier one of the same process, in a copy that is read again.
+    if (line.begins === 'always' && head.lines[0]![0] === line.timeMs && !head.lines.some(([, raw]) => raw === line.raw)) return undefined
     return this.#resume(head)
   }
 
@@ -221,7 +231,9 @@ export class Assembler {
     if (first === null) return undefined
     let isReading = true
     const thread = this.#adapter.openThread({ ...first, key: head.key }, this.#links(() => isReading))
-    const open: OpenThread = { key: head.key, host: head.host, thread, lines: head.lines, lastMs: head.lines.at(-1)![0], unmatched: new Map() }
+    const open: OpenThread = {
+      key: head.key, host: head.host, thread, lines: [...head.lines], lastMs: head.lines.at(-1)![0], unmatched: new Map(),
+    }
     this.#open.set(head.key, open)
     for (const [timeMs, raw] of head.lines) {
       const line = this.#readAgain(raw, timeMs)
@@ -250,11 +262,27 @@ export class Assembler {
     this.#changed.add(tailKey(key))
   }
 
+  /**
+   * A process serves many sessions in one second, with lines that are equal to the octet. Read again from a copy, each is
+   * told from the others by its order alone, so that a carried one must not take the lines of those before it.
+   */
+  #beginHost(host: string, firstMs: number): void {
+    this.#hostsOfFile.add(host)
+    for (const [key, head] of this.#heads) {
+      if (head.host !== host || head.lines[0]![0] <= firstMs || !this.#isSession(head)) continue
+      this.#heads.delete(key)
+      this.#aside.set(key, head)
+      this.#changed.add(headKey(key))
+    }
+  }
+
+  #isSession(head: CarriedThread): boolean {
+    const [timeMs, raw] = head.lines[0]!
+    return this.#readAgain(raw, timeMs)?.session === head.key
+  }
+
   #isSilent(head: CarriedThread): boolean {
-    const [lastMs, raw] = head.lines.at(-1)!
-    const newest = this.#newestMs.get(head.host) ?? 0
-    const line = this.#readAgain(raw, lastMs)
-    return line !== null && line.session === head.key && newest - lastMs > sessionSilenceMs
+    return this.#isSession(head) && (this.#newestMs.get(head.host) ?? 0) - head.lines.at(-1)![0] > sessionSilenceMs
   }
 
   #giveUp(head: CarriedThread): void {

@@ -64,7 +64,7 @@ export function readPostfixLine(frame: LineFrame, raw: string, timeMs: number): 
   // One postscreen serves many at a time.
   const sessionOf = (client: PostfixClient | null): string =>
     daemon === 'postscreen' && client !== null ? `${session} ${client.ip} ${client.port}` : session
-  const ofSession = (record: PostfixRecord, key: string): ReadLine => ({ is: 'thread', line: { raw, timeMs, host, key, begins: 'alone', session: key, record } })
+  const ofSession = (record: PostfixRecord, key: string): ReadLine => ({ is: 'thread', line: { raw, timeMs, host, key, begins: record.says === 'connect' ? 'always' : 'alone', session: key, record } })
 
   const id = queueId.exec(text)
   if (id === null) {

@@ -34,11 +34,7 @@ export class PostfixSession implements MtaThread {
     const record = line.record as PostfixRecord
     switch (record.says) {
       case 'connect':
-        // The process serves somebody else: the end of the session before is not in the log.
-        this.giveUp(emit)
-        this.#tellMessages(line)
         this.#first = line
-        this.#tls = null
         return 'open'
       case 'tls':
         this.#tls = { line, tls: record.tls }
@@ -65,7 +61,9 @@ export class PostfixSession implements MtaThread {
     }
   }
 
-  giveUp(emit: Emit): void {
+  giveUp(emit: Emit, by?: ThreadLine): void {
+    // The process serves somebody else: the end of this session is not in the log.
+    if (by !== undefined) this.#tellMessages(by)
     const waiting = this.#waiting
     this.#waiting = []
     if (waiting.length > 0) emit(this.#events.mail(refusedMail(waiting, sessionName(this.#first), this.#tls?.tls ?? null)))
