@@ -60,7 +60,7 @@ describe('the log of a Postfix', () => {
   })
 
   it('becomes the same rows when it is packed', async () => {
-    expect(await rowsOf([[first], [second, lines]], true)).toEqual(whole)
+    expect(await rowsOf([[first], [second], [lines]], true)).toEqual(whole)
   })
 
   it('is metered once, however often it is read', async () => {
