@@ -428,11 +428,15 @@ export const en = {
       delivery: 'Delivery',
     },
   },
+  removed: {
+    value: 'removed by retention, {date}',
+    details: 'Headers, checks, rules and timings of this message were removed by retention on {time}. What follows is what the totals still know.',
+  },
   unknown: {
     value: 'not logged by this source',
     sender: 'No sender was given, or it was not logged by this source',
     recipient: 'No recipient was given, or it was not logged by this source',
-    subject: 'Not seen: the content was never sent, or it was not logged by this source',
+    subject: 'Not seen: the content was never sent, or it was not logged by this source, or removed by retention',
     size: 'Neither declared nor received, or not logged by this source',
   },
   usage: {
