@@ -14,7 +14,7 @@ export type BacktestRulesOptions = { days: number; format: 'table' | 'json'; isD
 const dayMs = 86_400_000
 
 export async function backtestRules(configured: Config, file: string, options: BacktestRulesOptions): Promise<void> {
-  const rules = compileRuleset(readRules(file))
+  const rules = compileRuleset(await readRules(file))
   await withCommandDatabase(configured, options, async ({ database, config }) => {
     const uptoMs = systemClock.nowMs()
     const fromMs = uptoMs - options.days * dayMs

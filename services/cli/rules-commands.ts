@@ -1,4 +1,4 @@
-/** The words of `tollgate rules`: check, backtest. Each is done in a file of its own, loaded by need. */
+/** The words of `tollgate rules`: check, diff, explain, levels, backtest. Each is done in a file of its own, loaded by need. */
 import { Option, type Command } from 'commander'
 import type { Config } from '../kit/config.ts'
 
@@ -22,7 +22,32 @@ export function addRulesCommands(program: Command, { configOf, configOption, dem
     .argument('<file>')
     .action(async (file: string) => {
       const { checkRules } = await import('./check-rules.ts')
-      checkRules(file)
+      await checkRules(file)
+    })
+
+  rules
+    .command('diff')
+    .description('what the second file changes against the first, rule by rule')
+    .argument('<before>')
+    .argument('<after>')
+    .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
+    .action(async (before: string, after: string, options: { format: 'text' | 'json' }) => {
+      const { diffRules } = await import('./diff-rules.ts')
+      await diffRules(before, after, options.format)
+    })
+
+  rules
+    .command('explain')
+    .description('every rule in order for one message: --message and its id, or its event on standard input')
+    .argument('<file>')
+    .option('--message <id>', 'a stored message')
+    .addOption(new Option('--format <format>').choices(['table', 'json']).default('table'))
+    .addOption(configOption())
+    .addOption(demoOption())
+    .action(async (file: string, options: Common & { message?: string; format: 'table' | 'json' }) => {
+      const { explainRules } = await import('./explain-rules.ts')
+      const { message, format, demo = false } = options
+      await explainRules(() => configOf(options), file, { ...(message === undefined ? {} : { message }), format, isDemo: demo })
     })
 
   rules

@@ -11,6 +11,7 @@ import { isTaken } from './attributes.ts'
 import type { CompiledRuleset } from './compile-ruleset.ts'
 import type { Progress, RuleStep, StageResult } from './evaluate-stage.ts'
 import type { RuleMode } from './ruleset.ts'
+import { unloggedOf } from './replay-transaction.ts'
 import { simulateTransaction, type Simulation } from './simulate-transaction.ts'
 
 /** `unknown`: a check did not answer, or the log does not hold what the rule asks for; its `unknown` branch was taken. */
@@ -41,14 +42,19 @@ export type RuleExplanation = {
 
 export type TransactionExplanation = { rules: RuleExplanation[]; ending: Simulation }
 
-export function explainTransaction(event: TransactionEnded, compiled: CompiledRuleset): TransactionExplanation {
+/** `judgedBy` as for `replayTransaction`. */
+export function explainTransaction(
+  event: TransactionEnded,
+  compiled: CompiledRuleset,
+  judgedBy: CompiledRuleset | null = null,
+): TransactionExplanation {
   const told: RuleExplanation[] = []
   const reached = new Set<string>()
   let stopped: { at: string; why: string } | null = null
   let steps: RuleStep[] = []
   let before: Progress | null = null
 
-  const ending = simulateTransaction(event, compiled, null, {
+  const ending = simulateTransaction(event, compiled, unloggedOf(event, compiled, judgedBy), {
     beginStage(_stage, _recipient, progress) {
       steps = []
       before = progress

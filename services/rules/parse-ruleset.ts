@@ -1,11 +1,13 @@
 /**
  * A rule set out of a YAML or JSON file, or every fault in it with its line and column.
  *
- * Leaves  what a rule set must be to ruleset-faults.ts.
+ * Leaves  what a rule set must be to ruleset-faults.ts; reading the files of its lists to the caller, who asks
+ *         `listFilesOf` for their names first.
  * Why     JSON is read as YAML too, so that both have positions; a file named .json is held to JSON first.
  */
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
-import { pathText, type Path, type PathFault } from './fault-list.ts'
+import { FaultList, isPlainObject, pathText, type Path, type PathFault } from './fault-list.ts'
+import { listFileNames, parseListFile, type ListEntry } from './list-file.ts'
 import type { Ruleset } from './ruleset.ts'
 import { rulesetOf } from './ruleset-faults.ts'
 
@@ -19,7 +21,19 @@ export type RulesetFault = {
   remedy?: string
 }
 
-export function parseRuleset(text: string, fileName: string): { ruleset: Ruleset } | { faults: RulesetFault[] } {
+/** Names of the files with lists that a rule set needs, as it has them: relative to its own place. */
+export function listFilesOf(text: string): string[] {
+  const document = parseDocument(text, { uniqueKeys: true, prettyErrors: false, merge: false })
+  const lists = document.errors.length > 0 ? null : document.get('lists')
+  return [...new Set(isMap(lists) ? listFileNames(lists.toJS(document, { maxAliasCount: 100 })) : [])]
+}
+
+/** `listTexts` holds the content of `listFilesOf`, by name; what could not be read is left out, and is a fault. */
+export function parseRuleset(
+  text: string,
+  fileName: string,
+  listTexts: ReadonlyMap<string, string> | null = null,
+): { ruleset: Ruleset } | { faults: RulesetFault[] } {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, merge: false })
   const at = (offset: number): { file: string; line: number; column: number } => {
@@ -43,19 +57,54 @@ export function parseRuleset(text: string, fileName: string): { ruleset: Ruleset
     if (!(error instanceof ReferenceError)) throw error
     return { faults: [{ ...at(0), path: '', message: firstLine(error.message) }] }
   }
-  const result = rulesetOf(value)
-  if ('ruleset' in result) return result
+  const filled = withListFiles(value, listTexts)
+  const result = rulesetOf(filled.value)
+  if ('ruleset' in result && filled.faults.length === 0) return result
+  const faults = [...filled.faults, ...('faults' in result ? result.faults : [])]
   return {
-    faults: result.faults
+    faults: faults
       .map((fault) => ({
         offset: offsetOf(document, fault),
         path: pathText(fault.path),
-        message: fault.message,
+        message: `${filled.placeOf(fault.path)}${fault.message}`,
         ...(fault.remedy === undefined ? {} : { remedy: fault.remedy }),
       }))
       .sort((left, right) => left.offset - right.offset)
       .map(({ offset, ...fault }) => ({ ...at(offset), ...fault })),
   }
+}
+
+type FilledLists = { value: unknown; faults: PathFault[]; placeOf: (path: Path) => string }
+
+/** The value with the entries of its list files in their place, and where in which file an entry stands. */
+function withListFiles(value: unknown, texts: ReadonlyMap<string, string> | null): FilledLists {
+  if (!isPlainObject(value) || !isPlainObject(value.lists)) return { value, faults: [], placeOf: () => '' }
+  const faults = new FaultList()
+  const files = new Map<string, { file: string; entries: readonly ListEntry[] }>()
+  const lists = Object.entries(value.lists).map(([name, list]): [string, unknown] => {
+    if (!isPlainObject(list)) return [name, list]
+    faults.addUnknownKeys(['lists', name], list, ['file'])
+    const { file } = list
+    const text = typeof file === 'string' ? texts?.get(file) : undefined
+    if (typeof file !== 'string' || file === '') faults.add(['lists', name], 'file is the name of a file with one entry a line')
+    else if (text === undefined) faults.add(['lists', name, 'file'], ...unreadListFile(file, texts === null))
+    else files.set(name, { file, entries: parseListFile(text) })
+    return [name, (files.get(name)?.entries ?? []).map((entry) => entry.text)]
+  })
+  return {
+    value: { ...value, lists: Object.fromEntries(lists) },
+    faults: faults.all,
+    placeOf: ([part, name, index]) => {
+      const found = part === 'lists' && typeof index === 'number' ? files.get(String(name)) : undefined
+      return found === undefined ? '' : `${found.file}:${found.entries[index as number]!.line}: `
+    },
+  }
+}
+
+function unreadListFile(file: string, isText: boolean): [message: string, remedy: string] {
+  return isText
+    ? ['Only a rule set in a file may have lists in other files', 'Write the entries here']
+    : [`The list ${file} cannot be read`, 'Check its name, which is relative to the rule set, and its rights']
 }
 
 /** Where the value of a path begins, or its key, or the nearest part of it that the text holds. */

@@ -6,7 +6,6 @@
  * Why     polled, not watched: a file on a network share or replaced by a rename gives no dependable notice.
  * Fails   at a start a rule set with faults is an error; later it leaves the one in force and says so.
  */
-import { stat } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import path from 'node:path'
 import type { Logger } from 'pino'
@@ -18,7 +17,7 @@ import { canonicalJson, loggedRuleset } from '../../rules/ruleset-hash.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
 import { emptyDirectory, type Directory } from './directory.ts'
 import { DirectorySource } from './directory-source.ts'
-import { loadRules, noRules } from './load-rules.ts'
+import { noRules, RulesFile } from './load-rules.ts'
 import { NetworkTable } from './network-table.ts'
 import type { Policy } from './policy.ts'
 
@@ -30,7 +29,7 @@ export class PolicySource {
   current: Policy
   readonly #options: PolicySourceOptions
   readonly #directory: DirectorySource | null
-  #rulesStamp = ''
+  readonly #rules: RulesFile | null
   #timer: NodeJS.Timeout | null = null
   #reloading: Promise<void> = Promise.resolve()
 
@@ -38,6 +37,7 @@ export class PolicySource {
     this.#options = options
     const { config, log } = options
     const { directory, lowerCaseLocalPart } = config.recipients
+    this.#rules = config.rules === undefined ? null : new RulesFile(config.rules, (sentence) => log.error(sentence))
     const policyFolder = path.join(config.data, 'policy')
     this.#directory =
       directory === undefined
@@ -50,8 +50,7 @@ export class PolicySource {
   async open(): Promise<void> {
     const { config } = this.#options
     await this.#directory?.open()
-    const rules = config.rules === undefined ? noRules() : await loadRules(config.rules)
-    this.#rulesStamp = config.rules === undefined ? '' : await stampOf(config.rules)
+    const rules = this.#rules === null ? noRules() : await this.#rules.load()
     this.current = policyOf(config, rules, this.#directory?.current ?? this.current.directory)
     await this.#tell(settingsLoaded(this.current, config))
     await this.#tell(rulesetLoaded(rules))
@@ -84,13 +83,10 @@ export class PolicySource {
   }
 
   async #reloadRules(isForced: boolean): Promise<void> {
-    const { config, log } = this.#options
-    if (config.rules === undefined) return
-    const stamp = await stampOf(config.rules)
-    if (stamp === this.#rulesStamp && !isForced) return
-    this.#rulesStamp = stamp
+    const { log } = this.#options
+    if (this.#rules === null || !(isForced || (await this.#rules.isChanged()))) return
     try {
-      const rules = await loadRules(config.rules)
+      const rules = await this.#rules.load()
       if (rules.hash === this.current.rules.hash) return
       await this.#tell(rulesetLoaded(rules))
       this.current = { ...this.current, rules }
@@ -146,14 +142,5 @@ function directoryLoaded(directory: Directory): EventBody<PolicyLoaded> {
     part: 'directory',
     hash: hash ?? createHash('sha256').update('').digest('hex'),
     content: { status, version, addressCount, clientCount },
-  }
-}
-
-async function stampOf(file: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(file)
-    return `${mtimeMs} ${size} ${ino}`
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code)
   }
 }
