@@ -80,6 +80,11 @@ function row(event: TransactionEnded, told: RuleExplanation): string[] {
     effect,
     weight === 0 ? '' : `${weight > 0 ? '+' : ''}${weight}`,
     String(weightAfter),
-    told.whyNot ?? (told.matchedText === null ? (told.attribute ?? '') : `${told.attribute}: ${told.matchedText}`),
+    told.whyNot ?? reasonText(told),
   ]
+}
+
+function reasonText({ result, attribute, matchedText }: RuleExplanation): string {
+  if (result === 'unknown') return attribute === null ? 'a check had no answer' : `nobody looked up ${attribute}, or it was not logged`
+  return matchedText === null ? (attribute ?? '') : `${attribute}: ${matchedText}`
 }

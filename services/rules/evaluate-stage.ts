@@ -65,6 +65,8 @@ export type RuleStep = {
   truth: boolean | null
   attribute: string | null
   matchedText: string | null
+  /** What the log does not tell, where that left the truth open. */
+  unlogged: string | null
   hit: RuleHit | null
 }
 
@@ -155,7 +157,14 @@ function runRules(
       run.hits.push(hit)
       run.branches.push(branch!)
     }
-    observe?.({ rule, truth, attribute: context.matchedAttribute, matchedText: context.cutMatchedText, hit })
+    observe?.({
+      rule,
+      truth,
+      attribute: context.matchedAttribute,
+      matchedText: context.cutMatchedText,
+      unlogged: truth === null ? context.unloggedName : null,
+      hit,
+    })
     if (hit === null || rule.isShadow) continue
     const { branch: action } = branch!
     if (action.redirect !== undefined) run.redirectTo = action.redirect

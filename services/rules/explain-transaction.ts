@@ -28,6 +28,7 @@ export type RuleExplanation = {
   result: RuleResult
   /** It stands among the hits of the event: it hit, or took another branch that does something. */
   isLogged: boolean
+  /** What matched; for `unknown` what the log does not tell, or `null` where a check had no answer. */
   attribute: string | null
   matchedText: string | null
   action: RuleAction
@@ -85,7 +86,7 @@ function stepsTold(
   steps: readonly RuleStep[],
 ): RuleExplanation[] {
   let thousandths = Math.round(result.evaluation.weightBefore * 1000)
-  return steps.map(({ rule, truth, attribute, matchedText, hit }) => {
+  return steps.map(({ rule, truth, attribute, matchedText, unlogged, hit }) => {
     const weightBefore = thousandths / 1000
     if (hit !== null && !hit.shadow) thousandths += Math.round(hit.weight * 1000)
     return {
@@ -94,7 +95,7 @@ function stepsTold(
       recipient,
       result: truth === null ? 'unknown' : truth ? 'hit' : hit === null ? 'missed' : 'else',
       isLogged: hit !== null,
-      attribute: truth ? attribute : null,
+      attribute: truth ? attribute : unlogged,
       matchedText: truth ? matchedText : null,
       action: hit?.action ?? 'none',
       marks: hit?.marks ?? [],
