@@ -124,6 +124,8 @@ export const en = {
     'not-found': 'It is not there: the address may be wrong, or its time of keeping is over.',
     'too-many-attempts': 'Too many failed logins. Wait a few minutes and try again.',
     'too-many-streams': 'Too many live views are open. Close one, or try again in a moment.',
+    'bad-rules': 'The rule set has mistakes.',
+    'already-running': 'Another one is running already: wait for it, or cancel it.',
     'query-timeout': 'The search took too long and was stopped. Choose a shorter time or a more exact term.',
     'database-unavailable': 'The database cannot be reached. Mail is still accepted; try again in a moment.',
     internal: 'Something went wrong in the server. Its log says what.',
