@@ -49,6 +49,7 @@ export const reasons = [
   'storage',
   'mail-loop',
   'duplicate',
+  'plugin-unavailable',
 ] as const
 export type Reason = (typeof reasons)[number]
 

@@ -18,7 +18,7 @@ import { limitsOf } from './limits.ts'
 import { SmtpListeners } from './listener.ts'
 import { openEventLog } from './log/event-log-writer.ts'
 import { readRecentEvents } from './log/recent-events.ts'
-import { noPlugins } from './plugins/plugin-contract.ts'
+import { openPlugins } from './plugins/open-plugins.ts'
 import { PolicySource } from './policy/policy-source.ts'
 import { createIds } from './session/ids.ts'
 import { openSpool } from './spool/open-spool.ts'
@@ -87,6 +87,9 @@ async function open(
   const { checks, close: closeChecks } = await openChecks({ config, hostname: gatewayName, clock, log })
   closers.push(closeChecks)
 
+  const { plugins, close: closePlugins } = await openPlugins(config, { clock, log })
+  closers.push(closePlugins)
+
   const tls = config.smtp.tls === undefined ? null : new ServerTls(config.smtp.tls, log)
   await tls?.open(clock.nowMs())
   const renewal = setInterval(() => void tls?.reload(clock.nowMs()), certificateLookMs)
@@ -99,7 +102,7 @@ async function open(
       spool,
       policy: () => policy.current,
       checks,
-      plugins: noPlugins,
+      plugins,
       limits: limitsOf(config),
       hostname: gatewayName,
       ids: createIds(),

@@ -15,6 +15,7 @@ export function configFaults(config: Config, placeOf: (field: string) => Place):
   checkAddresses(config, report)
   checkDomains(config, report)
   checkChecks(config, report)
+  checkPlugins(config, report)
   checkNetworks(config, report)
   checkRoutes(config, report)
   checkBilling(config, report)
@@ -100,6 +101,19 @@ function checkChecks(config: Config, report: Report): void {
   const { delaySeconds = 0, retryHours = Infinity } = config.checks?.greylist ?? {}
   if (delaySeconds >= retryHours * 3_600) {
     report('checks.greylist.retryHours', 'ends before the delay is over', 'Make it longer than delaySeconds')
+  }
+}
+
+function checkPlugins(config: Config, report: Report): void {
+  const seen = new Set<string>()
+  for (const [kind, entries] of Object.entries(config.plugins ?? {})) {
+    for (const [index, { name }] of (entries ?? []).entries()) {
+      if (name === undefined) continue
+      if (seen.has(name)) {
+        report(`plugins.${kind}[${index}].name`, `another plug-in is called "${name}" too`, 'Give each plug-in a name of its own')
+      }
+      seen.add(name)
+    }
   }
 }
 

@@ -6,6 +6,7 @@
  * Why     services get the parsed value passed down and never read files or the environment themselves.
  */
 import { Type, type Static } from 'typebox'
+import { PluginSettings } from './plugin-settings.ts'
 
 const strict = { additionalProperties: false }
 const Path = Type.String({ minLength: 1 })
@@ -221,6 +222,7 @@ export const Config = Type.Object(
     /** File with the rule set. */
     rules: Type.Optional(Path),
     checks: Checks,
+    plugins: PluginSettings,
     networks: Type.Array(Network, { default: [] }),
     routes: Type.Array(Route, { default: [] }),
     delivery: Type.Object(

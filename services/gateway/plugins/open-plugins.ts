@@ -1,0 +1,39 @@
+/**
+ * The plug-ins that the configuration names, made and told to the operator.
+ *
+ * Fails  throws for a setting that cannot be used, like a key that is none. A daemon that does not answer is no
+ *        reason not to start: it may come up later.
+ */
+import type { Config } from '../../kit/config.ts'
+import { clamdPlugin } from './clamd/clamd-plugin.ts'
+import type { PluginDeps } from './guarded-plugin.ts'
+import { noPlugins, type MessagePlugins } from './plugin-contract.ts'
+import { PluginSet } from './plugin-set.ts'
+import type { Plugin } from './plugin.ts'
+
+const versionMs = 2_000
+
+export type OpenPlugins = { plugins: MessagePlugins; close(): Promise<void> }
+
+export async function openPlugins(config: Config, deps: PluginDeps): Promise<OpenPlugins> {
+  const plugins = await pluginsOf(config, deps)
+  if (plugins.length === 0) return { plugins: noPlugins, close: async () => {} }
+  const set = new PluginSet(plugins, deps)
+  for (const plugin of plugins) void tell(plugin, deps)
+  return { plugins: set, close: () => set.close() }
+}
+
+async function pluginsOf({ plugins }: Config, deps: PluginDeps): Promise<Plugin[]> {
+  return [...plugins.clamd.map((settings) => clamdPlugin(settings, deps.clock))]
+}
+
+async function tell({ kind, settings, version }: Plugin, { log }: PluginDeps): Promise<void> {
+  const { name, onFailure, directions } = settings
+  const known = { plugin: name, kind, directions, onFailure }
+  try {
+    const text = (await version?.(AbortSignal.timeout(versionMs))) ?? null
+    log.info({ ...known, version: text }, 'A plug-in is active')
+  } catch (error) {
+    log.warn({ ...known, err: error }, 'A plug-in is active and does not answer yet')
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * The section `plugins` of the configuration: a list for each kind of plug-in, so that one kind may be there twice.
+ *
+ * Why  `onFailure` has no default: whether mail goes on without a virus scanner, or an archive, is for the one who
+ *      runs it to say.
+ */
+import { Type } from 'typebox'
+
+const strict = { additionalProperties: false }
+const whole = (fallback: number, minimum = 1) => Type.Integer({ minimum, default: fallback })
+
+type Direction = 'inbound' | 'outbound'
+type Wanted = { name: string; directions?: Direction[]; maxBytes: number; timeLimitMs: number }
+
+/** What every plug-in has: when it wants a message, and what happens where it fails. */
+const shared = ({ name, directions = ['inbound', 'outbound'], maxBytes, timeLimitMs }: Wanted) => ({
+  name: Type.String({
+    pattern: '^[a-z0-9][a-z0-9-]{0,40}$',
+    default: name,
+    description: 'a short name of lower-case letters, digits and hyphens',
+  }),
+  directions: Type.Array(Type.Enum(['inbound', 'outbound']), { minItems: 1, default: directions }),
+  networkClasses: Type.Array(Type.Enum(['public', 'device', 'trusted']), {
+    minItems: 1,
+    default: ['public', 'device', 'trusted'],
+  }),
+  maxBytes: whole(maxBytes),
+  timeLimitMs: whole(timeLimitMs),
+  /** Messages that it has at once; others wait, within their time limit. */
+  concurrent: whole(10),
+  onFailure: Type.Enum(['open', 'closed']),
+})
+
+/** `host:port`, `[v6]:port` or the path of a Unix socket. */
+const DaemonAddress = (fallback: string) =>
+  Type.String({
+    pattern: '^(/.+|(\\[[0-9a-fA-F:]+\\]|[^:\\s/]+):\\d{1,5})$',
+    default: fallback,
+    description: 'address and port, like 127.0.0.1:3310, or the path of a Unix socket, like /run/clamav/clamd.ctl',
+  })
+
+export const ClamdSettings = Type.Object(
+  {
+    ...shared({ name: 'clamd', maxBytes: 25_000_000, timeLimitMs: 60_000 }),
+    address: DaemonAddress('/run/clamav/clamd.ctl'),
+  },
+  strict,
+)
+
+export const PluginSettings = Type.Object(
+  {
+    clamd: Type.Array(ClamdSettings, { default: [] }),
+  },
+  { ...strict, default: {} },
+)

@@ -1,0 +1,93 @@
+/** Debian's daemons that plug-ins speak to: each in a folder of its own, offline, ended with the test. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { peer } from './peers.ts'
+import { until } from './product.ts'
+
+export const clamd = peer('clamd', 'clamav-daemon')
+
+/** Pieces, so that no scanner takes this file for it. */
+export const eicar = ['X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR', '-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*'].join('')
+
+export type MailDaemon = { address: string; folder: string; stop(): Promise<void> }
+
+/** The only signature that it knows is one of EICAR. */
+export async function startClamd({ streamMaxLength = '25M' } = {}): Promise<MailDaemon> {
+  const folder = await makeFolder('clamd', 'clamav')
+  const address = path.join(folder, 'clamd.sock')
+  await mkdir(path.join(folder, 'db'))
+  await writeFile(path.join(folder, 'db', 'test.ndb'), `Test-Eicar:0:*:${Buffer.from(eicar).toString('hex')}\n`)
+  await writeFile(
+    path.join(folder, 'clamd.conf'),
+    [
+      `LocalSocket ${address}`,
+      `DatabaseDirectory ${path.join(folder, 'db')}`,
+      `TemporaryDirectory ${folder}`,
+      'Foreground yes',
+      'MaxThreads 2',
+      `StreamMaxLength ${streamMaxLength}`,
+      ...(process.getuid?.() === 0 ? ['User clamav'] : []),
+      '',
+    ].join('\n'),
+  )
+  return await run(clamd.path, ['-c', path.join(folder, 'clamd.conf')], folder, address)
+}
+
+async function makeFolder(name: string, user: string): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), `tollgate-${name}-`))
+  await chmod(folder, 0o755)
+  if (process.getuid?.() === 0) await chown(folder, ...idsOf(user))
+  return folder
+}
+
+function idsOf(user: string): [number, number] {
+  const line = readFileSync('/etc/passwd', 'utf8').split('\n').find((text) => text.startsWith(`${user}:`))
+  if (line === undefined) throw new Error(`There is no user ${user}`)
+  const [, , uid, gid] = line.split(':')
+  return [Number(uid), Number(gid)]
+}
+
+async function run(command: string, words: string[], folder: string, address: string): Promise<MailDaemon> {
+  let output = ''
+  const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder })
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)))
+  let isGone = false
+  child.once('exit', () => (isGone = true))
+  const stop = async (): Promise<void> => {
+    await ended(child)
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    await until(`${path.basename(command)} listens`, async () => {
+      if (isGone) throw new Error(`${command} ended: ${output}`)
+      return await canConnect(address)
+    })
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { address, folder, stop }
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  await gone
+}
+
+function canConnect(address: string): Promise<boolean> {
+  const at = address.lastIndexOf(':')
+  return new Promise((resolve) => {
+    const socket = address.startsWith('/') ? connect(address) : connect(Number(address.slice(at + 1)), address.slice(0, at))
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
