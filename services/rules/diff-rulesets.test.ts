@@ -19,7 +19,7 @@ const abc = rulesetWith(['a', 'b', 'c'])
 
 describe('the difference of two rule sets', () => {
   it('is nothing for the same content, whatever the order of its keys', () => {
-    const again = JSON.parse(JSON.stringify({ rules: abc.rules, ...abc })) as Ruleset
+    const again = structuredClone(Object.fromEntries(Object.entries(abc).reverse())) as Ruleset
     expect(diffRulesets(abc, again)).toEqual({ isSame: true, settings: [], added: [], removed: [], changed: [], moved: [], lists: [] })
   })
 

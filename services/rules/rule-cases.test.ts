@@ -247,6 +247,128 @@ const rows: Row[] = [
     { checks: [check('dnsbl-one', '127.0.0.2', 'mail')] },
   ],
   ['complete', { attribute: 'check.dkim', matches: '^f' }, { checks: [check('dkim', 'fail', 'complete')] }, {}],
+  // a check of each kind, from its first stage on
+  [
+    'connect',
+    { check: 'reverse-dns', is: 'none' },
+    { checks: [check('reverse-dns', 'none', 'connect')] },
+    { checks: [check('reverse-dns', 'confirmed', 'connect')] },
+  ],
+  [
+    'connect',
+    { check: 'dnsbl-one', is: ['127.0.0.2', '127.0.0.4'] },
+    { checks: [check('dnsbl-one', '127.0.0.4', 'connect')] },
+    { checks: [check('dnsbl-one', '127.0.0.3', 'connect')] },
+  ],
+  [
+    'connect',
+    { check: 'dnsbl-one', is: 'not-listed' },
+    { checks: [check('dnsbl-one', 'not-listed', 'connect')] },
+    { checks: [check('dnsbl-two', 'not-listed', 'connect')] },
+  ],
+  [
+    'connect',
+    { attribute: 'check.dnsbl-one', matches: '^127\\.0\\.1\\.' },
+    { checks: [check('dnsbl-one', '127.0.1.9', 'connect')] },
+    { checks: [check('dnsbl-one', 'unknown', 'connect')] },
+  ],
+  [
+    'connect',
+    { not: { check: 'dnsbl-one', is: 'not-listed' } },
+    { checks: [check('dnsbl-one', '127.0.0.2', 'connect')] },
+    { checks: [check('dnsbl-one', 'unknown', 'connect')] },
+  ],
+  [
+    'helo',
+    { check: 'helo-plausible', is: ['syntax', 'bare-ip'] },
+    { checks: [check('helo-plausible', 'bare-ip', 'helo')] },
+    { checks: [check('helo-plausible', 'ok', 'helo')] },
+  ],
+  [
+    'mail',
+    { check: 'sender-domain', is: ['none', 'null-mx'] },
+    { checks: [check('sender-domain', 'null-mx')] },
+    { checks: [check('sender-domain', 'a')] },
+  ],
+  [
+    'mail',
+    { check: 'sender-list', is: 'white' },
+    { checks: [check('sender-list', 'white')] },
+    { checks: [check('sender-list', 'black')] },
+  ],
+  [
+    'mail',
+    { check: 'rate-remote', is: 'over' },
+    { checks: [check('rate-remote', 'over')] },
+    { checks: [check('rate-remote', 'within')] },
+  ],
+  [
+    'rcpt',
+    { check: 'greylist', is: 'wait' },
+    { checks: [{ ...check('greylist', 'wait', 'rcpt'), recipient: 0 }] },
+    { checks: [{ ...check('greylist', 'wait', 'rcpt'), recipient: 1 }] },
+  ],
+  [
+    'rcpt',
+    { check: 'trap', is: ['listed', 'unknown'] },
+    { checks: [{ ...check('trap', 'unknown', 'rcpt'), recipient: 0 }] },
+    { checks: [{ ...check('trap', 'clear', 'rcpt'), recipient: 0 }] },
+  ],
+  [
+    'complete',
+    { check: 'greylist', is: 'known' },
+    {
+      recipients: ['a@corp.test', 'b@corp.test'],
+      checks: [
+        { ...check('greylist', 'passed', 'rcpt'), recipient: 0 },
+        { ...check('greylist', 'known', 'rcpt'), recipient: 1 },
+      ],
+    },
+    {
+      recipients: ['a@corp.test', '!b@corp.test'],
+      checks: [
+        { ...check('greylist', 'passed', 'rcpt'), recipient: 0 },
+        { ...check('greylist', 'known', 'rcpt'), recipient: 1 },
+      ],
+    },
+  ],
+  [
+    'complete',
+    { check: 'dkim', is: 'none' },
+    { checks: [check('dkim', 'none', 'complete')] },
+    { checks: [check('dkim', 'pass', 'complete')] },
+  ],
+  [
+    'complete',
+    { check: 'dmarc', is: 'fail' },
+    { checks: [check('dmarc', 'fail', 'complete')] },
+    { checks: [check('dmarc', 'unknown', 'complete')] },
+  ],
+  [
+    'complete',
+    { check: 'plugin-clamd', is: 'infected' },
+    { checks: [check('plugin-clamd', 'infected', 'complete')] },
+    { checks: [check('plugin-clamd', 'clean', 'complete')] },
+  ],
+  [
+    'complete',
+    { all: [{ check: 'spf', is: 'fail' }, { not: { check: 'dkim', is: 'pass' } }] },
+    { checks: [check('spf', 'fail'), check('dkim', 'none', 'complete')] },
+    { checks: [check('spf', 'fail'), check('dkim', 'unknown', 'complete')] },
+  ],
+  [
+    'complete',
+    { any: [{ check: 'spf', is: 'fail' }, { check: 'dkim', is: 'fail' }] },
+    { checks: [check('spf', 'unknown'), check('dkim', 'fail', 'complete')] },
+    { checks: [check('spf', 'unknown'), check('dkim', 'pass', 'complete')] },
+  ],
+  [
+    'mail',
+    { attribute: 'check.spf', in: ['fail', 'softfail'] },
+    { checks: [check('spf', 'softfail')] },
+    { checks: [check('spf', 'unknown')] },
+  ],
+  ['mail', { attribute: 'check.spf', exists: true }, { checks: [check('spf', 'none')] }, {}],
   // all, any, not
   ['helo', { all: [text('helo', 'a'), text('helo', 'b')] }, { helo: 'ba' }, { helo: 'a' }],
   ['helo', { any: [text('helo', 'a'), text('helo', 'b')] }, { helo: 'b' }, { helo: 'c' }],
@@ -284,6 +406,8 @@ const rows: Row[] = [
     { helo: 'cd' },
   ],
 ]
+
+it('are at least a hundred', () => expect(rows.length).toBeGreaterThanOrEqual(100))
 
 function hits(stage: Stage, when: Condition, mail: Mail): boolean {
   const result = rulesetOf({ lists, rules: [{ id: 'case', stage, when, then: {} }] })
