@@ -1,4 +1,7 @@
-/** A gateway's session with real checks: a name server on loopback, a folder for what they remember, a clock that a test turns. */
+/**
+ * A gateway's session with real checks: a name server on loopback, a folder for what they remember, and a clock that
+ * a test turns.
+ */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -35,7 +38,11 @@ export class ChecksHarness extends Harness {
     const { dns } = config.checks
     this.#open = await openChecks({
       ...this.#options,
-      config: { ...config, data: this.folder, checks: { ...config.checks, dns: { ...dns, servers: [this.names.address], timeoutMs: 1_000, tries: 1 } } },
+      config: {
+        ...config,
+        data: this.folder,
+        checks: { ...config.checks, dns: { ...dns, servers: [this.names.address], timeoutMs: 1_000, tries: 1 } },
+      },
       hostname: 'mx.test',
       clock: this.deps.clock,
       log: { warn: ((text: string) => void this.warnings.push(text)) as OpenChecksOptions['log']['warn'] },

@@ -8,17 +8,25 @@ const start = async (options: ChecksHarnessOptions) => (harness = await ChecksHa
 afterEach(() => harness.stop())
 
 const message = 'From: s@remote.example\r\nSubject: hello\r\n\r\nbody'
-const networks = 'networks: [{name: office, class: trusted, cidrs: [10.0.0.0/8]}, {name: scanners, class: device, cidrs: [10.9.0.0/16]}]'
+const networks =
+  'networks: [{name: office, class: trusted, cidrs: [10.0.0.0/8]}, ' +
+  '{name: scanners, class: device, cidrs: [10.9.0.0/16]}]'
 const config = (checks: string) => `{recipients: {domains: [example.com]}, checks: ${checks}, ${networks}}`
 const second = 1_000
 
 /** Replies to RCPT, one a recipient; the session ends with QUIT or with a message. */
-async function write(ip: string, sender: string, recipients: string[], text: string | null = null): Promise<string[]> {
+async function write(
+  ip: string,
+  sender: string,
+  recipients: string[],
+  text: string | null = null,
+): Promise<string[]> {
   const client = harness.connect(ip)
   await client.line('EHLO client.example')
   const replies: string[] = [await client.line(`MAIL FROM:<${sender}>`)]
   for (const recipient of recipients) replies.push(await client.line(`RCPT TO:<${recipient}>`))
-  if (text !== null && (await client.line('DATA')).startsWith('354')) replies.push(await client.send(`${text}\r\n.\r\n`))
+  if (text !== null && (await client.line('DATA')).startsWith('354'))
+    replies.push(await client.send(`${text}\r\n.\r\n`))
   await end(client)
   return replies.map((reply) => reply.slice(0, 3))
 }
@@ -36,8 +44,10 @@ rejectAt: null
 rules:
   - {id: grey, name: grey, stage: rcpt, when: {check: greylist, is: wait}, then: {defer: {text: 'Come again later'}}}
 `
-  const grey = (checks = '{greylist: {delaySeconds: 300, retryHours: 48, keepDays: 35, knownAfter: 3}}') => start({ config: config(checks), rules })
-  const one = (ip = '203.0.113.9', sender = 's@remote.example', recipient = 'a@example.com') => write(ip, sender, [recipient], message)
+  const grey = (checks = '{greylist: {delaySeconds: 300, retryHours: 48, keepDays: 35, knownAfter: 3}}') =>
+    start({ config: config(checks), rules })
+  const one = (ip = '203.0.113.9', sender = 's@remote.example', recipient = 'a@example.com') =>
+    write(ip, sender, [recipient], message)
 
   it('defers who is new, takes the retry from the delay on, and knows it afterwards', async () => {
     await grey()
@@ -47,7 +57,10 @@ rules:
     expect(await one()).toEqual(['250', '451'])
     harness.nowMs += 1
     expect(await one()).toEqual(['250', '250', '250'])
-    expect(last()).toMatchObject({ outcome: 'accepted', checks: [{ name: 'greylist', result: 'passed', detail: 'after 300 s', recipient: 0 }] })
+    expect(last()).toMatchObject({
+      outcome: 'accepted',
+      checks: [{ name: 'greylist', result: 'passed', detail: 'after 300 s', recipient: 0 }],
+    })
     expect(await one()).toEqual(['250', '250', '250'])
     expect(lastResults()).toEqual(['0 known'])
   })
@@ -56,7 +69,12 @@ rules:
     await grey()
     await one()
     harness.nowMs += 300 * second
-    expect(await write('203.0.113.9', 's@remote.example', ['a@example.com', 'b@example.com'], message)).toEqual(['250', '250', '451', '250'])
+    expect(await write('203.0.113.9', 's@remote.example', ['a@example.com', 'b@example.com'], message)).toEqual([
+      '250',
+      '250',
+      '451',
+      '250',
+    ])
     expect(lastResults()).toEqual(['0 passed', '1 wait'])
     expect(await one('203.0.113.200', 'S@Remote.example', 'A@example.com')).toEqual(['250', '250', '250'])
     expect(await one('203.0.114.9')).toEqual(['250', '451'])
@@ -126,7 +144,8 @@ rules:
   - {id: rate, name: rate, stage: ${stage}, when: {check: rate-one, is: over}, then: {defer: {text: 'Too much'}}}
 `,
     })
-  const to = (count: number) => Array.from({ length: count }, (_, index) => (index % 2 === 0 ? 'a@example.com' : 'b@example.com'))
+  const to = (count: number) =>
+    Array.from({ length: count }, (_, index) => (index % 2 === 0 ? 'a@example.com' : 'b@example.com'))
 
   it('lets through as many messages as its limit, and more when the window has moved on', async () => {
     await rated('by: remote, limit: 2, windowSeconds: 100')
@@ -134,7 +153,9 @@ rules:
     harness.nowMs += 50 * second
     expect(await write('203.0.113.9', 't@x.example', [])).toEqual(['250'])
     expect(await write('203.0.113.9', 's@x.example', [])).toEqual(['451'])
-    expect(last().checks).toMatchObject([{ name: 'rate-one', stage: 'mail', result: 'over', detail: '3 of 2 messages in 100 s' }])
+    expect(last().checks).toMatchObject([
+      { name: 'rate-one', stage: 'mail', result: 'over', detail: '3 of 2 messages in 100 s' },
+    ])
     expect(await write('203.0.113.10', 's@x.example', [])).toEqual(['250'])
     harness.nowMs += 50 * second
     expect(await write('203.0.113.9', 's@x.example', [])).toEqual(['250'])
@@ -158,7 +179,12 @@ rules:
       await harness.stop()
     }
     await rated('by: recipient, limit: 1', 'rcpt')
-    expect(await write('203.0.113.9', 's@x.example', ['a@example.com', 'b@example.com', 'A@example.com'])).toEqual(['250', '250', '250', '451'])
+    expect(await write('203.0.113.9', 's@x.example', ['a@example.com', 'b@example.com', 'A@example.com'])).toEqual([
+      '250',
+      '250',
+      '250',
+      '451',
+    ])
     expect(lastResults()).toEqual(['0 within', '1 within', '2 over'])
   })
 
@@ -168,7 +194,8 @@ rules:
     await harness.stop()
     const sizeBytes = message.length + 2
     await rated(`by: remote, counts: bytes, limit: ${2 * sizeBytes}`, 'complete')
-    for (const expected of ['250', '250', '451']) expect((await write('203.0.113.9', 's@x.example', to(1), message)).at(-1)).toBe(expected)
+    for (const expected of ['250', '250', '451'])
+      expect((await write('203.0.113.9', 's@x.example', to(1), message)).at(-1)).toBe(expected)
   })
 
   it('tells before it counts whether anything is left, and counts whoever asks', async () => {
@@ -192,9 +219,12 @@ rules:
   it('forgets who was silent longest where more are counted than it may', async () => {
     await start({
       config: config('{rateEntries: 2, rates: [{name: one, by: remote, limit: 1}]}'),
-      rules: 'markAt: null\nrejectAt: null\nrules:\n  - {id: r, name: r, stage: mail, when: {check: rate-one, is: over}, then: {defer: {text: no}}}\n',
+      rules:
+        'markAt: null\nrejectAt: null\nrules:\n' +
+        '  - {id: r, stage: mail, when: {check: rate-one, is: over}, then: {defer: {text: no}}}\n',
     })
-    for (const ip of ['203.0.113.1', '203.0.113.2', '203.0.113.3']) expect(await write(ip, 's@x.example', [])).toEqual(['250'])
+    for (const ip of ['203.0.113.1', '203.0.113.2', '203.0.113.3'])
+      expect(await write(ip, 's@x.example', [])).toEqual(['250'])
     expect(await write('203.0.113.2', 's@x.example', [])).toEqual(['451'])
     expect(await write('203.0.113.1', 's@x.example', [])).toEqual(['250'])
   })
@@ -206,13 +236,18 @@ markAt: null
 rejectAt: null
 lists: {traps: [old@example.com]}
 rules:
-  - {id: trap, name: trap, stage: ${stage}, when: {check: trap, is: listed}, then: {reject: {text: You wrote to a trap}}}
+  - {id: trap, stage: ${stage}, when: {check: trap, is: listed}, then: {reject: {text: You wrote to a trap}}}
 `
-  const trapped = (stage?: string) => start({ config: config('{traps: {addresses: [B@example.com], markHours: 24}}'), rules: rules(stage) })
+  const trapped = (stage?: string) =>
+    start({ config: config('{traps: {addresses: [B@example.com], markHours: 24}}'), rules: rules(stage) })
 
   it('lists who writes to it, its network and its sender, for as long as is configured', async () => {
     await trapped()
-    expect(await write('203.0.113.9', 's@x.example', ['a@example.com', 'b@example.com'])).toEqual(['250', '250', '550'])
+    expect(await write('203.0.113.9', 's@x.example', ['a@example.com', 'b@example.com'])).toEqual([
+      '250',
+      '250',
+      '550',
+    ])
     expect(lastResults()).toEqual(['0 clear', '1 listed'])
     expect(await write('203.0.113.77', 'u@y.example', ['a@example.com'])).toEqual(['250', '550'])
     expect(last().checks[0]!.detail).toBe('its network wrote to a trap')
@@ -230,13 +265,19 @@ rules:
     expect(await write('203.0.113.9', 's@x.example', ['old@example.com'])).toEqual(['250', '550'])
     await harness.boot()
     expect(await write('203.0.113.9', 'u@x.example', ['a@example.com'], message)).toEqual(['250', '250', '550'])
+    expect(last().checks).toMatchObject([{ name: 'trap', stage: 'rcpt', recipient: 0, result: 'listed' }])
     await harness.boot()
     expect(await write('203.0.113.9', 'u@x.example', ['a@example.com'], message)).toEqual(['250', '250', '550'])
   })
 
   it('never lists devices and trusted networks, nor bounces by their sender', async () => {
     await trapped()
-    for (const ip of ['10.9.0.1', '10.1.0.1']) for (let count = 0; count < 2; count += 1) expect(await write(ip, 's@x.example', ['b@example.com'])).toEqual(['250', '250'])
+    for (const ip of ['10.9.0.1', '10.1.0.1'])
+      for (let count = 0; count < 2; count += 1)
+        expect(await write(ip, 's@x.example', ['b@example.com'])).toEqual(['250', '250'])
+    // Somebody forged their sender.
+    expect(await write('203.0.115.9', 's@x.example', ['b@example.com'])).toEqual(['250', '550'])
+    expect(await write('10.1.0.1', 's@x.example', ['a@example.com'])).toEqual(['250', '250'])
     expect(await write('203.0.113.9', '', ['b@example.com'])).toEqual(['250', '550'])
     expect(await write('203.0.114.9', '', ['a@example.com'])).toEqual(['250', '250'])
   })
@@ -247,7 +288,9 @@ it('a sender is white or black by the nearer entry, and white where both lists h
     rules: `
 markAt: null
 rejectAt: null
-lists: {white-senders: [Ann@bad.example, both@x.example, good.example], black-senders: [bad.example, '@worse.example', both@x.example, Bob@good.example]}
+lists:
+  white-senders: [Ann@bad.example, both@x.example, good.example]
+  black-senders: [bad.example, '@worse.example', both@x.example, Bob@good.example]
 rules:
   - {id: black, name: black, stage: mail, when: {check: sender-list, is: black}, then: {reject: {text: no}}}
 `,

@@ -130,10 +130,13 @@ async function start({ settings, rules, zones }: Dialog): Promise<{ gateway: Run
   await mkdir(path.join(data, 'data'))
   await writeFile(path.join(data, 'directory.yaml'), directory)
   if (rules !== '') await writeFile(path.join(data, 'rules.yaml'), rules)
-  const config = merged({ ...base, checks: { dns: { servers: [names.address] } } }, {
-    ...((parse(settings) ?? {}) as object),
-    ...(rules === '' ? {} : { rules: 'rules.yaml' }),
-  })
+  const config = merged(
+    { ...base, checks: { dns: { servers: [names.address] } } },
+    {
+      ...((parse(settings) ?? {}) as object),
+      ...(rules === '' ? {} : { rules: 'rules.yaml' }),
+    },
+  )
   await writeFile(path.join(data, 'tollgate.yaml'), JSON.stringify(config))
   const reading = readConfig(path.join(data, 'tollgate.yaml'), {})
   if ('faults' in reading) throw new Error(JSON.stringify(reading.faults))

@@ -22,8 +22,6 @@ export class DnsServer {
   delayMs = 0
   /** By name; `*` for every one. */
   readonly mishaps = new Map<string, Mishap>()
-  /** Answers for names that no zone has, e.g. a CNAME chain without an end. */
-  makeAnswers: ((name: string, kind: string) => Answer[] | null) | null = null
   /** `A name`, in order, UDP and TCP alike. */
   readonly questions: string[] = []
   tcpCount = 0
@@ -103,7 +101,8 @@ export class DnsServer {
     this.questions.push(`${question.type} ${name}`)
     const mishap = this.mishaps.get(name) ?? this.mishaps.get('*')
     if (mishap === 'silent') return
-    const answer = mishap === 'garbage' ? Buffer.from('nonsense') : this.#answer(query, name, question.type, mishap, isTcp)
+    const answer =
+      mishap === 'garbage' ? Buffer.from('nonsense') : this.#answer(query, name, question.type, mishap, isTcp)
     if (this.delayMs === 0) return send(answer)
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
@@ -113,10 +112,9 @@ export class DnsServer {
   }
 
   #answer(query: DecodedPacket, name: string, kind: string, mishap: Mishap | undefined, isTcp: boolean): Buffer {
-    const made = this.makeAnswers?.(name, kind) ?? null
     const zone = this.zones[name]
-    const answers = made ?? recordsOf(this.zones, name, kind, this.ttlSeconds)
-    const code = mishap === 'servfail' || mishap === 'refused' ? codes[mishap] : zone === undefined && made === null ? nxdomain : 0
+    const answers = recordsOf(this.zones, name, kind, this.ttlSeconds)
+    const code = mishap === 'servfail' || mishap === 'refused' ? codes[mishap] : zone === undefined ? nxdomain : 0
     const whole = encode(query, code, code === 0 ? answers : [], false)
     const isTooLong = !isTcp && (mishap === 'truncated' || whole.length > 1_232)
     return isTooLong ? encode(query, code, [], true) : whole
@@ -124,8 +122,15 @@ export class DnsServer {
 }
 
 function encode(query: DecodedPacket, code: number, answers: Answer[], isTruncated: boolean): Buffer {
-  const flags = packet.RECURSION_DESIRED | packet.RECURSION_AVAILABLE | (isTruncated ? packet.TRUNCATED_RESPONSE : 0) | code
-  return packet.encode({ type: 'response', ...(query.id === undefined ? {} : { id: query.id }), flags, questions: query.questions ?? [], answers })
+  const flags =
+    packet.RECURSION_DESIRED | packet.RECURSION_AVAILABLE | (isTruncated ? packet.TRUNCATED_RESPONSE : 0) | code
+  return packet.encode({
+    type: 'response',
+    ...(query.id === undefined ? {} : { id: query.id }),
+    flags,
+    questions: query.questions ?? [],
+    answers,
+  })
 }
 
 /** As a recursive server answers: an alias with all that it leads to. */

@@ -8,14 +8,61 @@ import { replayTransaction } from '../services/rules/replay-transaction.ts'
 import { ChecksHarness } from './checks-harness.ts'
 
 const conditions: Record<Stage, readonly string[]> = {
-  connect: ['{check: reverse-dns, is: none}', '{attribute: remote.forwardConfirmed, equals: true}', '{country: AU}', '{check: rate-far, is: over}'],
-  helo: ['{check: helo-plausible, is: [ok, unresolvable]}', '{check: dnsbl-bad, is: 127.0.0.2}', '{attribute: remote.reverseName, exists: false}'],
-  mail: ['{check: spf, is: [none, pass]}', '{check: sender-domain, is: mx}', '{not: {check: dnsbl-bad, is: not-listed}}', '{check: sender-list, is: black}', '{check: rate-far, is: over}'],
-  rcpt: ['{check: greylist, is: wait}', '{check: trap, is: listed}', '{check: rate-near, is: over}', '{not: {check: greylist, is: known}}', '{country: AU}'],
+  connect: [
+    '{check: reverse-dns, is: none}',
+    '{attribute: remote.forwardConfirmed, equals: true}',
+    '{country: AU}',
+    '{check: rate-far, is: over}',
+  ],
+  helo: [
+    '{check: helo-plausible, is: [ok, unresolvable]}',
+    '{check: dnsbl-bad, is: 127.0.0.2}',
+    '{attribute: remote.reverseName, exists: false}',
+  ],
+  mail: [
+    '{check: spf, is: [none, pass]}',
+    '{check: sender-domain, is: mx}',
+    '{not: {check: dnsbl-bad, is: not-listed}}',
+    '{check: sender-list, is: black}',
+    '{check: rate-far, is: over}',
+  ],
+  rcpt: [
+    '{check: greylist, is: wait}',
+    '{check: trap, is: listed}',
+    '{check: rate-near, is: over}',
+    '{not: {check: greylist, is: known}}',
+    '{country: AU}',
+  ],
   header: ['{check: greylist, is: passed}', '{check: spf, is: unknown}'],
-  complete: ['{check: dkim, is: none}', '{check: dmarc, is: [none, fail]}', '{check: trap, is: listed}', '{check: rate-bytes, is: over}', '{attribute: check.greylist, matches: "^k"}'],
+  complete: [
+    '{check: dkim, is: none}',
+    '{check: dmarc, is: [none, fail]}',
+    '{check: trap, is: listed}',
+    '{check: rate-bytes, is: over}',
+    '{attribute: check.greylist, matches: "^k"}',
+  ],
 }
-const branches = ['{weight: 2}', '{weight: -1}', '{reject: {text: no}}', '{defer: {text: later}}', '{stop: true}', '{quarantine: true}']
+const branches = [
+  '{weight: 2}',
+  '{weight: -1}',
+  '{reject: {text: no}}',
+  '{defer: {text: later}}',
+  '{stop: true}',
+  '{quarantine: true}',
+]
+const settings = `
+recipients: {domains: [example.com]}
+networks: [{name: scanners, class: device, cidrs: [10.9.0.0/16]}]
+checks:
+  timeLimitMs: 10
+  dnsLists: [{name: bad, zone: bad.example}]
+  traps: {addresses: [trap@example.com]}
+  greylist: {knownAfter: 2}
+  rates:
+    - {name: far, by: remote, limit: 2}
+    - {name: near, by: sender, counts: recipients, limit: 3}
+    - {name: bytes, by: network, counts: bytes, limit: 100}
+`
 const stageNames = Object.keys(conditions) as Stage[]
 
 const rule = fc.constantFrom(...stageNames).chain((stage) =>
@@ -34,17 +81,28 @@ const session = fc.record({
   mails: fc.array(
     fc.record({
       sender: fc.constantFrom('', 's@one.example', 't@two.example', 'u@black.example'),
-      recipients: fc.subarray(['a@example.com', 'b@example.com', 'trap@example.com', 'gone@example.com'], { minLength: 1 }),
+      recipients: fc.subarray(['a@example.com', 'b@example.com', 'trap@example.com', 'gone@example.com'], {
+        minLength: 1,
+      }),
     }),
     { minLength: 1, maxLength: 3 },
   ),
 })
 /** By number of the question: what a name server made of it. */
-const weather = fc.array(fc.constantFrom('found', 'none', 'none', 'unknown', 'late'), { minLength: 30, maxLength: 30 })
+const weather = fc.array(fc.constantFrom('found', 'none', 'none', 'unknown', 'late'), {
+  minLength: 30,
+  maxLength: 30,
+})
 
 function resolverIn(answers: readonly string[]): Resolver {
   let count = 0
-  const records = { A: ['127.0.0.2'], AAAA: ['2001:db8::1'], PTR: ['r.example'], MX: [{ priority: 1, exchange: 'mx.example' }], TXT: ['v=spf1 -all'] }
+  const records = {
+    A: ['127.0.0.2'],
+    AAAA: ['2001:db8::1'],
+    PTR: ['r.example'],
+    MX: [{ priority: 1, exchange: 'mx.example' }],
+    TXT: ['v=spf1 -all'],
+  }
   return {
     async ask<Type extends RecordType>(_name: string, type: Type) {
       const answer = answers[(count += 1) % answers.length]
@@ -55,51 +113,84 @@ function resolverIn(answers: readonly string[]): Resolver {
   }
 }
 
-it('replays zero differences of sessions with answers, time-outs, greylist waits, rates and traps', { timeout: 240_000 }, async () => {
-  const seen = new Set<string>()
-  await fc.assert(
-    fc.asyncProperty(fc.array(rule, { minLength: 1, maxLength: 8 }), fc.array(session, { minLength: 1, maxLength: 4 }), weather, async (rules, sessions, answers) => {
-      const lines = rules.map((one, index) => {
-        const rest = ['else', 'unknown'].flatMap((branch) => (one[branch as 'else'] === null ? [] : [`${branch}: ${one[branch as 'else']}`]))
-        return `  - {id: r${index}, name: r${index}, ${['stage', 'when', 'then', 'mode'].map((key) => `${key}: ${one[key as 'stage']}`).concat(rest).join(', ')}}`
-      })
-      const harness = await ChecksHarness.start({
-        config: `{recipients: {domains: [example.com]}, networks: [{name: scanners, class: device, cidrs: [10.9.0.0/16]}], checks: {timeLimitMs: 10, dnsLists: [{name: bad, zone: bad.example}], traps: {addresses: [trap@example.com]}, greylist: {knownAfter: 2}, rates: [{name: far, by: remote, limit: 2}, {name: near, by: sender, counts: recipients, limit: 3}, {name: bytes, by: network, counts: bytes, limit: 100}]}}`,
-        clients: [{ id: 'acme', name: 'Acme', addresses: ['a@example.com', 'b@example.com', 'trap@example.com'] }],
-        rules: `markAt: 4\nrejectAt: 7\nlists: {black-senders: [black.example]}\nrules:\n${lines.join('\n')}\n`,
-        resolver: resolverIn(answers),
-        countryOf: (ip) => (ip.startsWith('203') ? 'AU' : null),
-      })
-      try {
-        for (const { ip, passMs, mails } of sessions) {
-          harness.nowMs += passMs
-          const client = harness.connect(ip)
-          await client.session.settled()
-          for (const { sender, recipients } of mails) {
-            if (client.isClosed) break
-            await client.deliver('From: s@one.example\r\nSubject: hello\r\n\r\nbody', recipients, sender)
-          }
-          await client.hangUp()
-        }
-        expect(harness.faults).toEqual([])
-        const { rules: compiled } = harness.policy
-        for (const body of harness.log.transactions) {
-          const event = body as TransactionEnded
-          for (const { name, result } of event.checks) seen.add(`${name} ${result}`)
-          const { difference, after } = replayTransaction(event, compiled, compiled)
-          expect({ difference, outcome: after.outcome, weight: after.progress.weightThousandths / 1000, ruleId: after.decidingRuleId }).toEqual({
-            difference: 'same',
-            outcome: event.outcome,
-            weight: event.weight,
-            ruleId: event.decidingRuleId,
+it(
+  'replays zero differences of sessions with answers, time-outs, greylist waits, rates and traps',
+  { timeout: 240_000 },
+  async () => {
+    const seen = new Set<string>()
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(rule, { minLength: 1, maxLength: 8 }),
+        fc.array(session, { minLength: 1, maxLength: 4 }),
+        weather,
+        async (rules, sessions, answers) => {
+          const lines = rules.map((one, index) => {
+            const rest = ['else', 'unknown'].flatMap((branch) =>
+              one[branch as 'else'] === null ? [] : [`${branch}: ${one[branch as 'else']}`],
+            )
+            return `  - {id: r${index}, name: r${index}, ${['stage', 'when', 'then', 'mode']
+              .map((key) => `${key}: ${one[key as 'stage']}`)
+              .concat(rest)
+              .join(', ')}}`
           })
-        }
-      } finally {
-        await harness.stop()
-      }
-    }),
-    { numRuns: 150 },
-  )
-  for (const answer of ['reverse-dns unknown', 'reverse-dns none', 'spf none', 'spf unknown', 'greylist wait', 'greylist passed', 'trap listed', 'rate-far over', 'rate-near over', 'dkim none', 'dmarc none'])
-    expect(seen).toContain(answer)
-})
+          const harness = await ChecksHarness.start({
+            config: settings,
+            clients: [
+              { id: 'acme', name: 'Acme', addresses: ['a@example.com', 'b@example.com', 'trap@example.com'] },
+            ],
+            rules: `markAt: 4\nrejectAt: 7\nlists: {black-senders: [black.example]}\nrules:\n${lines.join('\n')}\n`,
+            resolver: resolverIn(answers),
+            countryOf: (ip) => (ip.startsWith('203') ? 'AU' : null),
+          })
+          try {
+            for (const { ip, passMs, mails } of sessions) {
+              harness.nowMs += passMs
+              const client = harness.connect(ip)
+              await client.session.settled()
+              for (const { sender, recipients } of mails) {
+                if (client.isClosed) break
+                await client.deliver('From: s@one.example\r\nSubject: hello\r\n\r\nbody', recipients, sender)
+              }
+              await client.hangUp()
+            }
+            expect(harness.faults).toEqual([])
+            const { rules: compiled } = harness.policy
+            for (const body of harness.log.transactions) {
+              const event = body as TransactionEnded
+              for (const { name, result } of event.checks) seen.add(`${name} ${result}`)
+              const { difference, after } = replayTransaction(event, compiled, compiled)
+              expect({
+                difference,
+                outcome: after.outcome,
+                weight: after.progress.weightThousandths / 1000,
+                ruleId: after.decidingRuleId,
+              }).toEqual({
+                difference: 'same',
+                outcome: event.outcome,
+                weight: event.weight,
+                ruleId: event.decidingRuleId,
+              })
+            }
+          } finally {
+            await harness.stop()
+          }
+        },
+      ),
+      { numRuns: 150 },
+    )
+    for (const answer of [
+      'reverse-dns unknown',
+      'reverse-dns none',
+      'spf none',
+      'spf unknown',
+      'greylist wait',
+      'greylist passed',
+      'trap listed',
+      'rate-far over',
+      'rate-near over',
+      'dkim none',
+      'dmarc none',
+    ])
+      expect(seen).toContain(answer)
+  },
+)

@@ -77,6 +77,12 @@ export const builtInChecks: readonly KnownCheck[] = [
     results: ['pass', 'fail', 'none'],
     description: 'the domain in From stands behind the message (RFC 7489); the detail holds its policy',
   },
+  {
+    name: 'dmarc-policy',
+    from: 'complete',
+    results: ['reject', 'quarantine', 'none', 'no-policy'],
+    description: 'what the domain in From asks to be done with messages that fail DMARC',
+  },
 ]
 
 /** What comes after the prefix is a name out of the configuration. */

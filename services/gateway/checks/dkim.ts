@@ -69,7 +69,8 @@ function boundSignatures(verifier: DkimVerifier): void {
   const needed = new Set(kept.map(({ bodyHashKey }) => bodyHashKey))
   for (const key of [...verifier.bodyHashes.keys()]) if (!needed.has(key)) verifier.bodyHashes.delete(key)
   // The hash knows where to stop; seen as a number here, mailauth would print to stdout.
-  for (const signature of kept) if (typeof signature.maxBodyLength === 'number') signature.maxBodyLength = String(signature.maxBodyLength)
+  for (const signature of kept)
+    if (typeof signature.maxBodyLength === 'number') signature.maxBodyLength = String(signature.maxBodyLength)
 }
 
 /** What makes the message unfit, or `null`. Reads no further than the header where nothing is signed. */
@@ -114,13 +115,13 @@ function judge(verifier: DkimVerifier): Finding & { domains: string[] } {
   let isUnanswered = false
   verified.forEach((signature, index) => {
     const { signingDomain = '', selector = '', status } = verifier.results[index]!
-    const hash = verifier.bodyHashes.get(signature.bodyHashKey ?? '')
-    const isWhole = hash?.maxSizeReached !== true
-    if (status.result === 'pass' && isWhole) domains.push(signingDomain.toLowerCase())
-    if (status.result === 'temperror') isUnanswered = true
-    const reason = isWhole ? status.comment : 'covers only part of the body'
+    const isWhole = verifier.bodyHashes.get(signature.bodyHashKey ?? '')?.maxSizeReached !== true
     const isValid = status.result === 'pass' && isWhole
-    texts.push(`${signingDomain} ${selector} ${isValid ? 'pass' : `${status.result === 'pass' ? 'fail' : status.result}${reason === undefined ? '' : ` (${reason})`}`}`)
+    if (isValid) domains.push(signingDomain.toLowerCase())
+    if (status.result === 'temperror') isUnanswered = true
+    const word = status.result === 'pass' && !isValid ? 'fail' : status.result
+    const reason = isWhole ? status.comment : 'covers only part of the body'
+    texts.push(`${signingDomain} ${selector} ${word}${reason === undefined ? '' : ` (${reason})`}`)
   })
   const detail = texts.length === 0 ? 'no signature of a kind that is known' : texts.join('; ')
   if (domains.length > 0) return { ...found('pass', detail), domains }

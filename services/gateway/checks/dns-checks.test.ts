@@ -55,20 +55,30 @@ describe('reverse-dns', () => {
 
   it('is unconfirmed where the name leads elsewhere or nowhere', async () => {
     server.zones = { [pointer]: { PTR: ['mail.remote.example'] }, 'mail.remote.example': { A: ['192.0.2.11'] } }
-    const unconfirmed = { result: 'unconfirmed', remote: { reverseName: 'mail.remote.example', forwardConfirmed: false } }
+    const unconfirmed = {
+      result: 'unconfirmed',
+      remote: { reverseName: 'mail.remote.example', forwardConfirmed: false },
+    }
     expect(await find()).toMatchObject(unconfirmed)
     server.zones = { '11.2.0.192.in-addr.arpa': { PTR: ['mail.elsewhere.example'] } }
     expect(await find('192.0.2.11')).toMatchObject({ result: 'unconfirmed' })
   })
 
   it('is none where there is no name, and unknown where nobody can tell', async () => {
-    expect(await find()).toEqual({ result: 'none', detail: null, remote: { reverseName: null, forwardConfirmed: false } })
+    expect(await find()).toEqual({
+      result: 'none',
+      detail: null,
+      remote: { reverseName: null, forwardConfirmed: false },
+    })
     server.mishaps.set('11.2.0.192.in-addr.arpa', 'servfail')
     expect(await find('192.0.2.11')).toMatchObject({ result: 'unknown', remote: { forwardConfirmed: null } })
     server.zones = { '12.2.0.192.in-addr.arpa': { PTR: ['slow.remote.example'] } }
     server.mishaps.set('slow.remote.example', 'silent')
     const slow = await find('192.0.2.12')
-    expect(slow).toMatchObject({ result: 'unknown', remote: { reverseName: 'slow.remote.example', forwardConfirmed: null } })
+    expect(slow).toMatchObject({
+      result: 'unknown',
+      remote: { reverseName: 'slow.remote.example', forwardConfirmed: null },
+    })
     expect(slow.detail).toMatch(/in time/)
   })
 
@@ -80,7 +90,9 @@ describe('reverse-dns', () => {
   })
 
   it('follows five of a thousand names, and shows odd octets as question marks', async () => {
-    server.zones = { [pointer]: { PTR: Array.from({ length: 1_000 }, (_, index) => `h${1_000 + index}.remote.example`) } }
+    server.zones = {
+      [pointer]: { PTR: Array.from({ length: 1_000 }, (_, index) => `h${1_000 + index}.remote.example`) },
+    }
     expect(await find()).toMatchObject({ result: 'unconfirmed', detail: 'h1000.remote.example' })
     expect(server.questions.filter((question) => question.startsWith('A '))).toHaveLength(5)
     server.zones = { '11.2.0.192.in-addr.arpa': { PTR: ['\u001b[31mred.example'] } }
@@ -88,7 +100,11 @@ describe('reverse-dns', () => {
   })
 
   it('ends where a chain of aliases has no end', async () => {
-    server.zones = { [pointer]: { PTR: ['a.loop.example'] }, 'a.loop.example': { CNAME: ['b.loop.example'] }, 'b.loop.example': { CNAME: ['a.loop.example'] } }
+    server.zones = {
+      [pointer]: { PTR: ['a.loop.example'] },
+      'a.loop.example': { CNAME: ['b.loop.example'] },
+      'b.loop.example': { CNAME: ['a.loop.example'] },
+    }
     expect(await find()).toMatchObject({ result: 'unconfirmed' })
   })
 })
@@ -121,13 +137,14 @@ describe('helo-plausible', () => {
   })
 
   it('is ok with an address of either kind, and unknown only where none was found', async () => {
-    server.zones = { 'four.example': { A: ['198.51.100.1'] }, 'six.example': { AAAA: ['2001:db8::9'] }, 'mx.example': { MX: ['1 a.example'] } }
-    expect(await Promise.all(['four.example', 'six.example', 'mx.example', 'no.example'].map((name) => find(name)))).toEqual([
-      'ok',
-      'ok',
-      'unresolvable',
-      'unresolvable',
-    ])
+    server.zones = {
+      'four.example': { A: ['198.51.100.1'] },
+      'six.example': { AAAA: ['2001:db8::9'] },
+      'mx.example': { MX: ['1 a.example'] },
+    }
+    expect(
+      await Promise.all(['four.example', 'six.example', 'mx.example', 'no.example'].map((name) => find(name))),
+    ).toEqual(['ok', 'ok', 'unresolvable', 'unresolvable'])
     server.mishaps.set('bad.example', 'refused')
     expect(await find('bad.example')).toBe('unknown')
   })
@@ -170,9 +187,10 @@ describe('sender-domain', () => {
 })
 
 describe('dnsbl', () => {
-  const list = (of: 'ip' | 'helo-domain' | 'sender-domain' = 'ip') => dnsListCheck(resolver, { name: 'one', zone: 'list.example', of })
+  const list = (of: 'ip' | 'helo-domain' | 'sender-domain' = 'ip') =>
+    dnsListCheck(resolver, { name: 'one', zone: 'list.example', of })
 
-  it('is named after its configuration and answers with what the list says, the lowest of several first', async () => {
+  it('is named after its configuration and answers with what the list says, the lowest of several', async () => {
     server.zones = {
       '10.2.0.192.list.example': { A: ['127.0.0.10', '127.0.0.4', '127.0.1.2'] },
       '11.2.0.192.list.example': { A: ['127.0.0.2'] },
@@ -190,7 +208,8 @@ describe('dnsbl', () => {
     expect((await ask(list('sender-domain'), { sender: 'x@Bad.example' })).result).toBe('127.0.0.2')
     expect((await ask(list('helo-domain'), { helo: 'bad.example' })).result).toBe('127.0.0.2')
     server.questions.length = 0
-    for (const known of [{ sender: '' }, { sender: 'x@[192.0.2.1]' }]) expect((await ask(list('sender-domain'), known)).result).toBe('not-listed')
+    for (const known of [{ sender: '' }, { sender: 'x@[192.0.2.1]' }])
+      expect((await ask(list('sender-domain'), known)).result).toBe('not-listed')
     expect((await ask(list('helo-domain'), { helo: '192.0.2.10' })).result).toBe('not-listed')
     expect(server.questions).toEqual([])
   })
@@ -209,11 +228,16 @@ describe('dnsbl', () => {
 })
 
 describe('the resolver', () => {
-  it('asks once what is in the cache: addresses as long as their TTL, the rest and that there is none as configured', async () => {
+  it('asks once what is in the cache: addresses as long as their TTL, the rest as configured', async () => {
     server.zones = { 'a.example': { A: ['192.0.2.1'], MX: ['1 b.example'] } }
     server.ttlSeconds = 30
     const all = async () => {
-      for (const [name, kind] of [['a.example', 'A'], ['a.example', 'MX'], ['no.example', 'A']] as const) await resolver.ask(name, kind)
+      for (const [name, kind] of [
+        ['a.example', 'A'],
+        ['a.example', 'MX'],
+        ['no.example', 'A'],
+      ] as const)
+        await resolver.ask(name, kind)
       return ['A a.example', 'MX a.example', 'A no.example'].map((question) => server.count(question))
     }
     expect(await all()).toEqual([1, 1, 1])
@@ -251,7 +275,10 @@ describe('the resolver', () => {
   })
 
   it('repeats over TCP what was cut, and looks at a hundred of a thousand records', async () => {
-    server.zones = { 'cut.example': { A: ['192.0.2.1'] }, 'many.example': { TXT: Array.from({ length: 1_000 }, (_, index) => `text ${index}`) } }
+    server.zones = {
+      'cut.example': { A: ['192.0.2.1'] },
+      'many.example': { TXT: Array.from({ length: 1_000 }, (_, index) => `text ${index}`) },
+    }
     server.mishaps.set('cut.example', 'truncated')
     expect(await resolver.ask('cut.example', 'A')).toEqual({ status: 'found', records: ['192.0.2.1'] })
     const many = await resolver.ask('many.example', 'TXT')
@@ -260,22 +287,36 @@ describe('the resolver', () => {
   })
 
   it('has an answer for what cannot be asked and for nonsense', async () => {
-    for (const name of ['', '.', 'a..b', 'x'.repeat(64), `${'a.'.repeat(127)}b`, 'a b.example', 'ü.example', 'a\u0000.example'])
+    for (const name of [
+      '',
+      '.',
+      'a..b',
+      'x'.repeat(64),
+      `${'a.'.repeat(127)}b`,
+      'a b.example',
+      'ü.example',
+      'a\u0000.example',
+    ])
       expect(await resolver.ask(name, 'A')).toEqual({ status: 'none', hasName: false })
     expect(server.questions).toEqual([])
     server.mishaps.set('odd.example', 'garbage')
     expect(await resolver.ask('odd.example', 'A')).toMatchObject({ status: 'unknown' })
     server.mishaps.set('refused.example', 'refused')
-    expect(await resolver.ask('refused.example', 'A')).toMatchObject({ status: 'unknown', why: expect.stringMatching(/refused/) })
+    expect(await resolver.ask('refused.example', 'A')).toMatchObject({
+      status: 'unknown',
+      why: expect.stringMatching(/refused/),
+    })
   })
 
-  it('holds back questions beyond its bound, turns away what is far beyond, and keeps no more answers than it may', async () => {
+  it('holds back questions beyond its bound, turns away what is far beyond, and keeps few answers', async () => {
     const { dns } = configOf('checks: {dns: {timeoutMs: 2000, tries: 1, concurrent: 4, cacheEntries: 8}}').checks
     const small = new DnsResolver({ ...dns, servers: [server.address] }, { nowMs: () => nowMs, monotonicUs: () => 0 })
     server.mishaps.set('*', 'silent')
     const asked = Array.from({ length: 60 }, (_, index) => small.ask(`n${index}.example`, 'A'))
     const turnedAway = await Promise.all(asked.slice(44))
-    expect(new Set(turnedAway.map((answer) => answer.status === 'unknown' && answer.why))).toEqual(new Set(['too many questions']))
+    expect(new Set(turnedAway.map((answer) => answer.status === 'unknown' && answer.why))).toEqual(
+      new Set(['too many questions']),
+    )
     expect(small.counts.pending).toBe(44)
     expect(server.questions.length).toBeLessThanOrEqual(4)
     small.close()

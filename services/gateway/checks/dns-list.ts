@@ -44,7 +44,8 @@ async function lookUp(resolver: Resolver, { zone, of }: DnsList, labels: string 
   if (answer.status === 'unknown') return unknown(answer.why)
   if (answer.status === 'none') return found('not-listed')
   const listings = answer.records.filter((record) => record.startsWith('127.')).sort(byNumber)
-  const strange = listings.length === 0 ? answer.records[0] : listings.find((record) => record.startsWith('127.255.255.'))
+  const strange =
+    listings.length === 0 ? answer.records[0] : listings.find((record) => record.startsWith('127.255.255.'))
   if (strange !== undefined) return unknown(`the list does not answer us: ${strange}`)
   const testPoint = await resolver.ask(`${of === 'ip' ? '1.0.0.127' : 'invalid'}.${zone}`, 'A')
   if (testPoint.status === 'found') return unknown('the list answers everything')

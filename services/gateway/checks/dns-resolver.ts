@@ -67,7 +67,8 @@ export class DnsResolver implements Resolver {
 
   async #fetch(key: string, name: string, type: RecordType): Promise<AnyAnswer> {
     if (this.#runningCount >= this.#settings.concurrent) {
-      if (this.#waiting.length >= 10 * this.#settings.concurrent) return { status: 'unknown', why: 'too many questions' }
+      if (this.#waiting.length >= 10 * this.#settings.concurrent)
+        return { status: 'unknown', why: 'too many questions' }
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
     if (this.#isClosed) return { status: 'unknown', why: 'the gateway stops' }
@@ -99,10 +100,14 @@ async function fetchAnswer(node: NodeResolver, name: string, type: RecordType): 
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     // A name that c-ares cannot write into a question, nobody can have.
-    if (code === 'ENOTFOUND' || code === 'EBADNAME') return { answer: { status: 'none', hasName: false }, ttlSeconds: 0 }
+    if (code === 'ENOTFOUND' || code === 'EBADNAME')
+      return { answer: { status: 'none', hasName: false }, ttlSeconds: 0 }
     if (code === 'ENODATA') return { answer: { status: 'none', hasName: true }, ttlSeconds: 0 }
     if (code === undefined) throw error
-    return { answer: { status: 'unknown', why: failureTexts[code] ?? `the name server failed (${code})` }, ttlSeconds: 0 }
+    return {
+      answer: { status: 'unknown', why: failureTexts[code] ?? `the name server failed (${code})` },
+      ttlSeconds: 0,
+    }
   }
 }
 

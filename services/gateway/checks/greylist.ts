@@ -26,20 +26,26 @@ export function greylistCheck(settings: Settings, table: RememberedTable, nowMs:
   }
 }
 
-/** First seen, passed (0: not yet), last seen; of a network: triplets that passed, 0, last seen. */
+/**
+ * Of a triplet three numbers: first seen, passed (0: not yet), last seen. Of a network two: triplets that passed, last
+ * seen.
+ */
 export function isGreylistEntryLive(settings: Settings, values: readonly number[], nowMs: number): boolean {
-  const [first = 0, passed = 0, last = 0] = values
-  const isNetwork = first < firstYearMs
-  if (isNetwork || passed > 0) return nowMs - last < settings.keepDays * dayMs
-  return nowMs - first < settings.retryHours * hourMs
+  const last = values.at(-1) ?? 0
+  const isWaiting = values.length === 3 && values[1] === 0
+  if (isWaiting) return nowMs - values[0]! < settings.retryHours * hourMs
+  return nowMs - last < settings.keepDays * 24 * hourMs
 }
 
 const hourMs = 3_600_000
-const dayMs = 24 * hourMs
-/** Smaller numbers are counts, larger ones times. */
-const firstYearMs = 365 * dayMs
 
-function judge(settings: Settings, table: RememberedTable, nowMs: number, transaction: Transaction, recipient: string): Finding {
+function judge(
+  settings: Settings,
+  table: RememberedTable,
+  nowMs: number,
+  transaction: Transaction,
+  recipient: string,
+): Finding {
   if (!isStranger(transaction)) return found('exempt')
   const network = networkOf(transaction)
   if (network === null) return unknown('no address')
@@ -50,7 +56,7 @@ function judge(settings: Settings, table: RememberedTable, nowMs: number, transa
   }
   const passedCount = live(networkKey)?.[0] ?? 0
   if (settings.knownAfter > 0 && passedCount >= settings.knownAfter) {
-    table.set(networkKey, [passedCount, 0, nowMs])
+    table.set(networkKey, [passedCount, nowMs])
     return found('known', 'its network')
   }
   const sender = normalizedAddress(transaction.sender ?? '', transaction.policy)
@@ -64,6 +70,6 @@ function judge(settings: Settings, table: RememberedTable, nowMs: number, transa
   if (passed === 0 && leftMs > 0) return found('wait', `${Math.ceil(leftMs / 1_000)} s too early`)
   table.set(key, [first, passed === 0 ? nowMs : passed, nowMs])
   if (passed > 0) return found('known')
-  table.set(networkKey, [passedCount + 1, 0, nowMs])
+  table.set(networkKey, [passedCount + 1, nowMs])
   return found('passed', `after ${Math.floor((nowMs - first) / 1_000)} s`)
 }

@@ -26,8 +26,11 @@ export class HeaderPiece {
     this.#octets = this.#octets.length === 0 ? Buffer.from(octets) : Buffer.concat([this.#octets, octets])
     const startsBlank = this.#octets[0] === 13 && this.#octets[1] === LF
     const end = startsBlank ? 2 : this.#octets.indexOf('\r\n\r\n', searchFrom) + 4
-    if (end > headerBytesLimit || (end < 4 && !startsBlank && this.#octets.length > headerBytesLimit)) return 'too long'
-    return end < 4 && !startsBlank ? 'more' : { head: this.#octets.subarray(0, end), body: this.#octets.subarray(end) }
+    if (end > headerBytesLimit || (end < 4 && !startsBlank && this.#octets.length > headerBytesLimit))
+      return 'too long'
+    return end < 4 && !startsBlank
+      ? 'more'
+      : { head: this.#octets.subarray(0, end), body: this.#octets.subarray(end) }
   }
 }
 

@@ -11,7 +11,7 @@ import { makeFolder } from '../../kit/writable-folder.ts'
 import type { Checks } from './checks-contract.ts'
 import { countriesOf } from './country.ts'
 import { dkimCheck, dkimOf } from './dkim.ts'
-import { dmarcCheck } from './dmarc.ts'
+import { dmarcChecks, dmarcOf } from './dmarc.ts'
 import { dnsListCheck } from './dns-list.ts'
 import { DnsResolver } from './dns-resolver.ts'
 import { greylistCheck, isGreylistEntryLive } from './greylist.ts'
@@ -79,7 +79,7 @@ export async function openChecks(options: OpenChecksOptions): Promise<OpenChecks
       greylistCheck(settings.greylist, greylist, nowMs),
       traps.check,
       dkimCheck(askDkim),
-      dmarcCheck(resolver, askSpf, askDkim),
+      ...dmarcChecks(dmarcOf(resolver, askSpf, askDkim)),
     ],
     countryOf: options.countryOf ?? countriesOf(settings.countryFile ?? null, warn),
     noteRefused: (transaction, recipient) => void traps.note(transaction, recipient),

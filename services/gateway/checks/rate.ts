@@ -40,9 +40,11 @@ export function rateCheck(rate: Rate, maxEntries: number, nowMs: () => number): 
 
 function judge(rate: Rate, counts: SlidingCounts, question: Question, isCounted: boolean, nowMs: number): Finding {
   const { transaction, message } = question
-  if (transaction.facts.remote.networkClass === 'device' && !rate.countsDevices) return found('within', 'devices do not count')
+  if (transaction.facts.remote.networkClass === 'device' && !rate.countsDevices)
+    return found('within', 'devices do not count')
   const key = keyOf(rate, question)
-  if (key === null) return rate.by === 'remote' || rate.by === 'network' ? unknown('no address') : found('within', `no ${rate.by}`)
+  if (key === null)
+    return rate.by === 'remote' || rate.by === 'network' ? unknown('no address') : found('within', `no ${rate.by}`)
   const used = counts.total(key, nowMs)
   const amount = rate.counts === 'bytes' ? (message?.sizeBytes ?? 0) : 1
   const of = `of ${rate.limit} ${rate.counts} in ${rate.windowSeconds} s`

@@ -105,7 +105,8 @@ export class RememberedTable {
     const now = nowMs()
     this.#lines = []
     const lines: string[] = []
-    for (const [key, values] of this.#entries.entries()) if (isLive(values, now)) lines.push(`${key} ${values.join(' ')}\n`)
+    for (const [key, values] of this.#entries.entries())
+      if (isLive(values, now)) lines.push(`${key} ${values.join(' ')}\n`)
     const draft = `${file}.new`
     await this.#file?.close()
     this.#file = null
@@ -125,7 +126,8 @@ export class RememberedTable {
   }
 
   #failed(error: Error): void {
-    if (!this.#isFailing) this.#options.warn(`${this.#options.file} cannot be written (${error.message}): it is kept in memory`)
+    if (!this.#isFailing)
+      this.#options.warn(`${this.#options.file} cannot be written (${error.message}): it is kept in memory`)
     this.#isFailing = true
     this.#lines = []
   }

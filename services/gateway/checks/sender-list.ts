@@ -44,6 +44,8 @@ function entriesOf(policy: Policy, name: string): ReadonlySet<string> {
   const { lists } = policy.rules.ruleset
   const entries = Object.hasOwn(lists, name) ? lists[name]! : []
   return new Set(
-    entries.map((entry) => (entry.indexOf('@') > 0 ? normalizedAddress(entry, policy) : normalizedDomain(entry.replace(/^@/, '')))),
+    entries.map((entry) =>
+      entry.indexOf('@') > 0 ? normalizedAddress(entry, policy) : normalizedDomain(entry.replace(/^@/, '')),
+    ),
   )
 }

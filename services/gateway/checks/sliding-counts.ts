@@ -32,7 +32,8 @@ export class SlidingCounts {
 
   add(key: string, amount: number, nowMs: number): void {
     let entry = this.#entries.get(key)
-    if (entry === undefined) this.#entries.set(key, (entry = { newest: this.#slotAt(nowMs), amounts: Array(slotCount).fill(0) as number[] }))
+    if (entry === undefined)
+      this.#entries.set(key, (entry = { newest: this.#slotAt(nowMs), amounts: Array(slotCount).fill(0) as number[] }))
     this.#advance(entry, nowMs)
     entry.amounts[entry.newest % slotCount]! += amount
   }
@@ -40,7 +41,8 @@ export class SlidingCounts {
   /** Empties the slots that the time since the last one went over. A clock that was set back empties none. */
   #advance(entry: Entry, nowMs: number): void {
     const slot = this.#slotAt(nowMs)
-    for (let next = Math.max(entry.newest + 1, slot - slotCount + 1); next <= slot; next += 1) entry.amounts[next % slotCount] = 0
+    for (let next = Math.max(entry.newest + 1, slot - slotCount + 1); next <= slot; next += 1)
+      entry.amounts[next % slotCount] = 0
     entry.newest = Math.max(entry.newest, slot)
   }
 

@@ -15,7 +15,13 @@ export type SpfFinding = Finding & { domain: string }
 export type AskSpf = (transaction: Transaction) => Promise<SpfFinding>
 
 export function spfCheck(ask: AskSpf): Check {
-  return { name: 'spf', from: 'mail', per: 'transaction', isRemote: true, find: ({ transaction }) => ask(transaction) }
+  return {
+    name: 'spf',
+    from: 'mail',
+    per: 'transaction',
+    isRemote: true,
+    find: ({ transaction }) => ask(transaction),
+  }
 }
 
 /** Asks once for a transaction, whoever wants to know. */

@@ -8,9 +8,12 @@ let harness: ChecksHarness
 const start = async (options: ChecksHarnessOptions) => (harness = await ChecksHarness.start(options))
 afterEach(() => harness.stop())
 
-const rule = (id: string, stage: Stage, when: string, then = '{weight: 1}', rest = '') => `  - {id: ${id}, name: ${id}, stage: ${stage}, when: ${when}, then: ${then}${rest}}\n`
+const rule = (id: string, stage: Stage, when: string, then = '{weight: 1}', rest = '') =>
+  `  - {id: ${id}, name: ${id}, stage: ${stage}, when: ${when}, then: ${then}${rest}}\n`
 const ruleset = (...rules: string[]) => `markAt: null\nrejectAt: null\nrules:\n${rules.join('')}`
-const networks = "networks: [{name: office, class: trusted, cidrs: [10.0.0.0/8]}, {name: scanners, class: device, cidrs: [10.9.0.0/16]}]"
+const networks =
+  'networks: [{name: office, class: trusted, cidrs: [10.0.0.0/8]}, ' +
+  '{name: scanners, class: device, cidrs: [10.9.0.0/16]}]'
 const config = (checks = '{}') => `{recipients: {domains: [example.com]}, checks: ${checks}, ${networks}}`
 const message = 'From: s@remote.example\r\nSubject: hello\r\n\r\nbody'
 const turn = () => new Promise((resolve) => setImmediate(resolve))
@@ -19,7 +22,8 @@ async function deliver(client: Client, sender = 's@remote.example'): Promise<str
   await client.session.settled()
   return client.deliver(message, ['a@example.com', 'b@example.com'], sender)
 }
-const resultsOf = (index: number) => harness.log.transactions[index]!.checks.map(({ name, stage, result }) => `${name} ${stage} ${result}`)
+const resultsOf = (index: number) =>
+  harness.log.transactions[index]!.checks.map(({ name, stage, result }) => `${name} ${stage} ${result}`)
 
 describe('a session asks', () => {
   it('nothing where no rule asks, and waits for nothing', async () => {
@@ -30,7 +34,7 @@ describe('a session asks', () => {
     expect([harness.names.questions, harness.log.transactions[0]!.checks]).toEqual([[], []])
   })
 
-  it('what rules of the stage ask for, shadow ones too, and what can be known at connect already ahead of time', async () => {
+  it('what rules of the stage ask for, shadow ones too, and ahead what can be known at connect', async () => {
     await start({
       config: config('{dnsLists: [{name: bad, zone: bad.example}]}'),
       rules: ruleset(
@@ -49,7 +53,12 @@ describe('a session asks', () => {
   })
 
   it('about itself once, whatever number of messages it sends, and about each sender anew', async () => {
-    await start({ rules: ruleset(rule('name', 'mail', '{attribute: remote.forwardConfirmed, equals: true}'), rule('mx', 'mail', '{check: sender-domain, is: mx}')) })
+    await start({
+      rules: ruleset(
+        rule('name', 'mail', '{attribute: remote.forwardConfirmed, equals: true}'),
+        rule('mx', 'mail', '{check: sender-domain, is: mx}'),
+      ),
+    })
     harness.names.zones = { '9.113.0.203.in-addr.arpa': { PTR: ['r.example'] }, 'r.example': { A: ['203.0.113.9'] } }
     const client = harness.connect()
     await deliver(client)
@@ -57,7 +66,9 @@ describe('a session asks', () => {
     harness.nowMs += 3_600_000
     await deliver(client, 'x@other.example')
     expect(harness.names.questions.filter((question) => question.startsWith('PTR'))).toHaveLength(1)
-    expect(harness.log.transactions.map(({ remote, weight }) => [remote.reverseName, remote.forwardConfirmed, weight])).toEqual([
+    expect(
+      harness.log.transactions.map(({ remote, weight }) => [remote.reverseName, remote.forwardConfirmed, weight]),
+    ).toEqual([
       ['r.example', true, 1],
       ['r.example', true, 1],
     ])
@@ -72,7 +83,13 @@ describe('a session asks', () => {
         return { status: 'none', hasName: false }
       },
     }
-    await start({ resolver, rules: ruleset(rule('a', 'mail', '{check: sender-domain, is: none}'), rule('b', 'mail', '{check: spf, is: none}')) })
+    await start({
+      resolver,
+      rules: ruleset(
+        rule('a', 'mail', '{check: sender-domain, is: none}'),
+        rule('b', 'mail', '{check: spf, is: none}'),
+      ),
+    })
     const client = harness.connect()
     await client.line('EHLO client.example')
     client.session.receive(Buffer.from('MAIL FROM:<s@remote.example>\r\n'))
@@ -84,7 +101,10 @@ describe('a session asks', () => {
   })
 
   it('nobody about devices and trusted networks unless the configuration says so', async () => {
-    const rules = ruleset(rule('name', 'connect', '{check: reverse-dns, is: none}', '{reject: {text: no}}'), rule('mx', 'mail', '{check: sender-domain, is: none}', '{reject: {text: no}}'))
+    const rules = ruleset(
+      rule('name', 'connect', '{check: reverse-dns, is: none}', '{reject: {text: no}}'),
+      rule('mx', 'mail', '{check: sender-domain, is: none}', '{reject: {text: no}}'),
+    )
     await start({ config: config(), rules })
     for (const ip of ['10.9.0.1', '10.1.0.1']) {
       const client = harness.connect(ip)
@@ -92,7 +112,10 @@ describe('a session asks', () => {
       expect(await deliver(client)).toMatch(/^250 /)
     }
     expect(harness.names.questions).toEqual([])
-    expect(harness.log.transactions[0]!.checks[0]).toMatchObject({ result: 'unknown', detail: 'not asked about device networks' })
+    expect(harness.log.transactions[0]!.checks[0]).toMatchObject({
+      result: 'unknown',
+      detail: 'not asked about device networks',
+    })
     await harness.stop()
     await start({ config: config('{networkClasses: [public, trusted]}'), rules })
     const client = harness.connect('10.1.0.1')
@@ -105,21 +128,35 @@ describe('what nobody can tell', () => {
   const branches = ', else: {reject: {text: else}}, unknown: {weight: 7}'
 
   it('is unknown after the time limit, takes the branch for it, and blocks nothing', async () => {
-    await start({ config: config('{timeLimitMs: 50}'), rules: ruleset(rule('spf', 'mail', '{check: spf, is: pass}', '{weight: 1}', branches)) })
+    await start({
+      config: config('{timeLimitMs: 50}'),
+      rules: ruleset(rule('spf', 'mail', '{check: spf, is: pass}', '{weight: 1}', branches)),
+    })
     harness.names.mishaps.set('*', 'silent')
     expect(await deliver(harness.connect())).toMatch(/^250 /)
-    expect(harness.log.transactions[0]).toMatchObject({ weight: 7, checks: [{ name: 'spf', result: 'unknown', detail: 'no answer within 50 ms' }] })
+    expect(harness.log.transactions[0]).toMatchObject({
+      weight: 7,
+      checks: [{ name: 'spf', result: 'unknown', detail: 'no answer within 50 ms' }],
+    })
   })
 
   it('is unknown where a check fails by a fault, and the operator is told', async () => {
-    await start({ resolver: { ask: () => Promise.reject(new Error('bug\u001b[2J')) }, rules: ruleset(rule('mx', 'mail', '{check: sender-domain, is: mx}', '{weight: 1}', branches)) })
+    await start({
+      resolver: { ask: () => Promise.reject(new Error('bug\u001b[2J')) },
+      rules: ruleset(rule('mx', 'mail', '{check: sender-domain, is: mx}', '{weight: 1}', branches)),
+    })
     expect(await deliver(harness.connect())).toMatch(/^250 /)
-    expect(harness.log.transactions[0]).toMatchObject({ weight: 7, checks: [{ result: 'unknown', detail: 'the check failed: bug?[2J' }] })
+    expect(harness.log.transactions[0]).toMatchObject({
+      weight: 7,
+      checks: [{ result: 'unknown', detail: 'the check failed: bug?[2J' }],
+    })
     expect(harness.warnings).toEqual(['The check sender-domain failed: bug?[2J'])
   })
 
   it('is unknown where the configuration has no such check, which the operator is told once', async () => {
-    await start({ rules: ruleset(rule('list', 'mail', '{check: dnsbl-none, is: 127.0.0.2}', '{weight: 1}', branches)) })
+    await start({
+      rules: ruleset(rule('list', 'mail', '{check: dnsbl-none, is: 127.0.0.2}', '{weight: 1}', branches)),
+    })
     for (let count = 0; count < 2; count += 1) expect(await deliver(harness.connect())).toMatch(/^250 /)
     expect(harness.log.transactions[0]!.weight).toBe(7)
     expect(harness.warnings).toEqual([expect.stringMatching(/dnsbl-none/)])
@@ -128,7 +165,10 @@ describe('what nobody can tell', () => {
 
 describe('the country', () => {
   it('is known where a rule asks for it, without a question to anybody', async () => {
-    await start({ rules: ruleset(rule('far', 'helo', '{country: AU}', '{weight: 3}')), countryOf: (ip) => (ip === '203.0.113.9' ? 'AU' : null) })
+    await start({
+      rules: ruleset(rule('far', 'helo', '{country: AU}', '{weight: 3}')),
+      countryOf: (ip) => (ip === '203.0.113.9' ? 'AU' : null),
+    })
     await deliver(harness.connect())
     await deliver(harness.connect('192.0.2.1'))
     expect(harness.log.transactions.map(({ remote, weight }) => [remote.country, weight])).toEqual([
@@ -151,11 +191,21 @@ describe('the country', () => {
   })
 })
 
-it('hundreds of sessions that wait for a name server that is silent all go on, and nothing of them stays', async () => {
-  await start({ config: config('{timeLimitMs: 200, dns: {concurrent: 16}}'), rules: ruleset(rule('name', 'connect', '{check: reverse-dns, is: none}'), rule('mx', 'mail', '{check: sender-domain, is: none}')) })
+it('hundreds of sessions that wait for a silent name server all go on', async () => {
+  await start({
+    config: config('{timeLimitMs: 200, dns: {concurrent: 16}}'),
+    rules: ruleset(
+      rule('name', 'connect', '{check: reverse-dns, is: none}'),
+      rule('mx', 'mail', '{check: sender-domain, is: none}'),
+    ),
+  })
   harness.names.mishaps.set('*', 'silent')
   const clients = Array.from({ length: 400 }, (_, index) => harness.connect(`203.0.${index >> 8}.${index & 255}`))
   const answers = await Promise.all(clients.map((client, index) => deliver(client, `s@r${index}.example`)))
   expect(new Set(answers.map((answer) => answer.slice(0, 3)))).toEqual(new Set(['250']))
-  expect(harness.log.transactions.every(({ checks }) => checks.length === 2 && checks.every(({ result }) => result === 'unknown'))).toBe(true)
+  expect(
+    harness.log.transactions.every(
+      ({ checks }) => checks.length === 2 && checks.every(({ result }) => result === 'unknown'),
+    ),
+  ).toBe(true)
 })

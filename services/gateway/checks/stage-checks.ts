@@ -86,7 +86,9 @@ export class StageChecks implements Checks {
   #warnOfMissing(name: string): void {
     if (this.#missing.has(name)) return
     this.#missing.add(name)
-    this.#options.warn(`A rule asks for the check ${name}, and the configuration has none of this name: it is unknown`)
+    this.#options.warn(
+      `A rule asks for the check ${name}, and the configuration has none of this name: it is unknown`,
+    )
   }
 
   #findCountry(transaction: Transaction): void {
