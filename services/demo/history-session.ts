@@ -37,6 +37,7 @@ export async function playHistory(plan: SessionPlan, deps: SessionDeps, time: Si
     return code
   }
   session.open()
+  await session.settled()
   let isOver = code >= 400 || (await command(`EHLO ${plan.helo}`)) >= 400
   for (const transaction of plan.transactions) {
     if (isOver) break

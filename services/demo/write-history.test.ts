@@ -68,6 +68,9 @@ describe('the history of the demo', () => {
       expect(kinds).toContain(kind)
     }
     const rules = new Set(transactions.map((event) => event.decidingRuleId))
+    const hits = new Set(transactions.flatMap((event) => event.evaluations.flatMap((one) => one.hits.map(({ ruleId }) => ruleId))))
+    for (const rule of ['no-confirmed-reverse-name', 'reverse-name-is-dynamic', 'from-far-away']) expect(hits).toContain(rule)
+    expect(new Set(transactions.map((event) => event.remote.country)).size).toBeGreaterThan(5)
     for (const rule of ['virus-test-file', 'executable-attachment', 'blocked-sender']) expect(rules).toContain(rule)
     expect(new Set(transactions.map((event) => event.remote.networkClass))).toEqual(new Set(['public', 'device', 'trusted']))
     expect(transactions.some((event) => event.recipients.length > 1 && new Set(event.recipients.map((one) => one.outcome)).size > 1)).toBe(true)

@@ -10,7 +10,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DirectoryFile } from '../contracts/directory.ts'
-import { noChecks } from '../gateway/checks/checks-contract.ts'
+import { openChecks } from '../gateway/checks/open-checks.ts'
 import { fixedLimits } from '../gateway/limits.ts'
 import { openEventLog, type EventLogWriter } from '../gateway/log/event-log-writer.ts'
 import { listSegments } from '../gateway/log/segment-files.ts'
@@ -26,6 +26,7 @@ import { bufferedDisk } from './buffered-disk.ts'
 import { deliveriesOf, forgetfulSpool, type DueEvent } from './history-delivery.ts'
 import { playHistory } from './history-session.ts'
 import { MailPlanner } from './mail-planner.ts'
+import { inventedCountryOf, ScriptedNames } from './scripted-names.ts'
 import { SeededRandom } from './seeded-random.ts'
 import { SimulatedTime } from './simulated-time.ts'
 
@@ -85,14 +86,24 @@ async function writeSessions(options: HistoryOptions, state: HistoryState, folde
   const policy = new PolicySource({ config: { ...config, data: policyFolder }, eventLog, log })
   await policy.open()
   const due = new DueEvents(eventLog, time)
+  const hostname = config.smtp.hostname ?? 'mx1.corp.test'
+  const names = new ScriptedNames(time, new SeededRandom(`${state.seed} names`))
+  const { checks, close: closeChecks } = await openChecks({
+    config: { ...config, data: policyFolder },
+    hostname,
+    clock: time,
+    log,
+    resolver: names,
+    countryOf: inventedCountryOf,
+  })
   const deps: SessionDeps = {
     clock: time,
     eventLog,
     limits: { ...config.smtp.limits, ...fixedLimits },
-    hostname: config.smtp.hostname ?? 'mx1.corp.test',
+    hostname,
     duplicates: new DuplicateIndex(),
     policy: () => policy.current,
-    checks: noChecks,
+    checks,
     plugins: noPlugins,
     spool: forgetfulSpool((released) => due.add(deliveriesOf(released, random))),
     ids,
@@ -107,7 +118,9 @@ async function writeSessions(options: HistoryOptions, state: HistoryState, folde
     if (signal?.aborted === true) break
     await due.writeUpto(arrival)
     time.advanceTo(arrival)
-    await playHistory(planner.plan(time.nowMs()), deps, time, random)
+    const plan = planner.plan(time.nowMs())
+    names.speakOf(plan)
+    await playHistory(plan, deps, time, random)
     written += 1
     if (written % 100 === 0) {
       options.onProgress?.(written / arrivals.length)
@@ -116,6 +129,7 @@ async function writeSessions(options: HistoryOptions, state: HistoryState, folde
     }
   }
   await due.writeUpto(Infinity)
+  await closeChecks()
   await policy.close()
   rmSync(policyFolder, { recursive: true, force: true })
   await eventLog.close('the history ends here')
