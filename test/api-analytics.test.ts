@@ -60,6 +60,29 @@ describe('the overview', () => {
   })
 })
 
+describe('the histogram of a long range', () => {
+  const span = 'after:2026-09-20 before:2026-10-12T08:00Z'
+  const of = async (query: string) => (await admin.get(`/messages/histogram?q=${encodeURIComponent(`${query} ${span}`)}`)).json()
+  // Asked in another way, the same is counted from the rows.
+  const byRows = async (query: string) => (await admin.get(`/messages/histogram?q=${encodeURIComponent(`(${query || 'size:>=0 OR -size:>=0'}) (size:>=0 OR -size:>=0) ${span}`)}`)).json()
+
+  it.each(['', 'verdict:refused', '-verdict:refused,aborted', 'verdict:aborted,accepted', 'stage:rcpt,mail', 'country:DE', '-country:DE', 'verdict:refused -stage:mail'])(
+    'counts for "%s" from the rollups what the rows tell',
+    async (query) => {
+      const { buckets, matchedCount } = await of(query)
+      expect({ buckets, matchedCount }).toEqual((({ buckets, matchedCount }) => ({ buckets, matchedCount }))(await byRows(query)))
+    },
+  )
+
+  it('reads the rollups: a sum that is only there is shown', async () => {
+    const before = Number((await of('')).matchedCount)
+    await api.test.database.pool.query(`update traffic_hour set transaction_count = transaction_count + 1000
+      where ctid = (select ctid from traffic_hour order by hour, outcome limit 1)`)
+    expect(Number((await of('')).matchedCount)).toBe(before + 1000)
+    await api.test.database.pool.query(`update traffic_hour set transaction_count = transaction_count - 1000 where transaction_count > 900`)
+  })
+})
+
 describe('the analytics', () => {
   it.each(['outcome', 'stage', 'reason', 'country', 'networkClass'])('count traffic by %s as the rows do', async (group) => {
     const column = { country: 'remote_country', networkClass: 'network_class' }[group] ?? group

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import type { HistogramBucket, MessageHistogram } from '../../contracts/api.ts'
 import { timeMsOfTransactionId } from '../../contracts/transaction-id.ts'
 import type { MessageSearch } from './search-messages.ts'
+import { rolledCounts, rolledTest } from './rolled-histogram.ts'
 import { exactIds, timeRangeOf, traceSelect } from './trace-select.ts'
 
 export const mostBuckets = 120
@@ -37,13 +38,18 @@ export async function messageHistogram(search: HistogramSearch): Promise<Message
   const range = shownRange(search)
   const bucketMs = bucketWidthMs(range.uptoMs - range.fromMs)
   const fromMs = Math.floor(range.fromMs / bucketMs) * bucketMs
-  const select = traceSelect(
-    { ...search, clock },
-    { columns: sql`t.transaction_id, t.ended_at, t.outcome`, limit: null, range },
-  )
+  const isTenantWide = search.scope.clientId === null && bucketMs % hourMs === 0
+  const test = isTenantWide ? rolledTest(search.query) : null
+  const select =
+    test === null
+      ? sql`select ended_at, outcome, 1 as count from (${traceSelect(
+          { ...search, clock },
+          { columns: sql`t.transaction_id, t.ended_at, t.outcome`, limit: null, range },
+        )}) as found`
+      : rolledCounts(search.tenantId, range, test)
   const { rows } = await sql<{ bucket: number; outcome: string; count: number }>`
     select floor((extract(epoch from ended_at) * 1000 - ${fromMs}::bigint) / ${bucketMs}::bigint)::integer as bucket,
-      outcome, count(*)::integer as count
+      outcome, sum(count)::integer as count
     from (${select}) as found group by 1, 2 order by 1, 2`.execute(search.database.kysely)
   return {
     from: new Date(range.fromMs).toISOString(),
