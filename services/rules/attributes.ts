@@ -11,7 +11,7 @@
  */
 import type { Attachment, CheckResult, LoggedHeader, Remote, Tls, TransactionEnded } from '../contracts/event.ts'
 import { stages, type Stage } from '../contracts/vocabulary.ts'
-import { checkNamed } from './check-names.ts'
+import { checkNamed, unknownResult } from './check-names.ts'
 
 export type Attributes = {
   remote: Remote
@@ -52,13 +52,19 @@ export type Attribute = {
 
 const fixedAttributes: readonly Attribute[] = [
   attribute('remote.ip', 'ip', 'connect', 'address of the remote', (a) => a.remote.ip),
-  attribute('remote.reverseName', 'text', 'connect', 'PTR name of the remote', (a) => a.remote.reverseName),
+  attribute(
+    'remote.reverseName',
+    'text',
+    'connect',
+    'PTR name of the remote',
+    (a) => a.remote.reverseName ?? noneOf(a, 'reverse-dns'),
+  ),
   attribute(
     'remote.forwardConfirmed',
     'boolean',
     'connect',
     'whether the reverse name resolves back; nothing where nobody looked',
-    (a) => a.remote.forwardConfirmed,
+    (a) => a.remote.forwardConfirmed ?? noneOf(a, 'reverse-dns'),
   ),
   attribute('remote.country', 'text', 'connect', 'country of the remote, two letters', (a) => a.remote.country),
   attribute('remote.networkClass', 'text', 'connect', 'public, device or trusted', (a) => a.remote.networkClass),
@@ -218,6 +224,11 @@ function attribute(
   read: (attributes: Attributes) => AttributeValue,
 ): Attribute {
   return { name, type, from, description, read }
+}
+
+/** There is none, or where the check that should have found it had no answer: nobody can tell. */
+function noneOf({ checks }: Attributes, name: string): null | undefined {
+  return checks.some((check) => check.name === name && check.result === unknownResult) ? undefined : null
 }
 
 function headerAttribute(name: string): Attribute {

@@ -47,7 +47,7 @@ async function verify(resolver: Resolver, hostname: string, { facts, sender }: T
     resolver: mailauthResolver(resolver),
   })
   const { result, comment } = told.status
-  if (result === 'temperror') return { ...unknown(comment ?? 'a look-up failed'), domain: told.domain }
+  if (result === 'temperror') return { ...unknown(`a look-up for ${told.domain} failed`), domain: told.domain }
   const reason = result === 'permerror' ? `: ${comment?.slice(comment.lastIndexOf(': ') + 2) ?? ''}` : ''
   return { ...found(result, `${told.domain}${reason}, look-ups: ${told.lookups?.count ?? 0}`), domain: told.domain }
 }
