@@ -19,7 +19,15 @@ import { openOperatorLog } from '../services/kit/operator-log.ts'
 import { compileRuleset, type CompiledRuleset } from '../services/rules/compile-ruleset.ts'
 import { parseRuleset } from '../services/rules/parse-ruleset.ts'
 import { loggedRuleset } from '../services/rules/ruleset-hash.ts'
-import { createApiFixture, plainMessage, refusedRecipient, testConfig, testNowMs, type ApiFixture, type Caller } from './api-fixture.ts'
+import {
+  createApiFixture,
+  plainMessage,
+  refusedRecipient,
+  testConfig,
+  testNowMs,
+  type ApiFixture,
+  type Caller,
+} from './api-fixture.ts'
 import { defaultStartMs, LogBuilder } from './event-builder.ts'
 import * as generated from './generated-rules.ts'
 import { judgeLive } from './live-transaction.ts'
@@ -74,8 +82,12 @@ describe('the rules that judged', () => {
       `select rule_id as "ruleId", count(distinct transaction_id) as count from rule_hit where tenant_id = $1 group by 1`,
       [config.tenant],
     )
-    const hits = result!.rules.filter(({ hitCount }) => hitCount > 0).map(({ ruleId, hitCount }) => [ruleId, hitCount])
-    expect(Object.fromEntries(hits)).toEqual(Object.fromEntries(rows.map(({ ruleId, count }) => [ruleId, Number(count)])))
+    const hits = result!.rules
+      .filter(({ hitCount }) => hitCount > 0)
+      .map(({ ruleId, hitCount }) => [ruleId, hitCount])
+    expect(Object.fromEntries(hits)).toEqual(
+      Object.fromEntries(rows.map(({ ruleId, count }) => [ruleId, Number(count)])),
+    )
 
     // Judged by their logged content, as after a restart, nothing is undecidable either.
     const renamed = rulesOf((await readFile(file, 'utf8')).replace('name: Demo rules', 'name: Other'))
@@ -83,54 +95,70 @@ describe('the rules that judged', () => {
     expect(again.result!.counts).toMatchObject({ same: result!.transactionCount })
   })
 
-  it('change nothing over generated rules and mail, with checks, unknown branches and greylist waits', { timeout: 300_000 }, async () => {
-    const { database } = test
-    await ensureTenant(database, 'main')
-    const log = new LogBuilder({ startMs: defaultStartMs })
-    const lines = [...log.segmentStart()]
-    const windows: { rules: CompiledRuleset; fromMs: number; uptoMs: number }[] = []
-    const outcomes = new Set<string>()
-    const branches = new Set<string>()
-    const rulesets = fc.sample(generated.ruleset(), { numRuns: 40, seed: 6 })
-    const mails = fc.sample(generated.mail, { numRuns: 250, seed: 7 })
-    for (const ruleset of rulesets) {
-      const rules = compileRuleset(ruleset)
-      lines.push(log.line({ kind: 'policy.loaded', part: 'ruleset', hash: rules.hash, content: loggedRuleset(ruleset) }))
-      const fromMs = log.nowMs
-      for (const [index, mail] of mails.entries()) {
+  it(
+    'change nothing over generated rules and mail, with checks, unknown branches and greylist waits',
+    { timeout: 300_000 },
+    async () => {
+      const { database } = test
+      await ensureTenant(database, 'main')
+      const log = new LogBuilder({ startMs: defaultStartMs })
+      const lines = [...log.segmentStart()]
+      const windows: { rules: CompiledRuleset; fromMs: number; uptoMs: number }[] = []
+      const outcomes = new Set<string>()
+      const branches = new Set<string>()
+      const rulesets = fc.sample(generated.ruleset(), { numRuns: 40, seed: 6 })
+      const mails = fc.sample(generated.mail, { numRuns: 250, seed: 7 })
+      for (const ruleset of rulesets) {
+        const rules = compileRuleset(ruleset)
+        lines.push(
+          log.line({ kind: 'policy.loaded', part: 'ruleset', hash: rules.hash, content: loggedRuleset(ruleset) }),
+        )
+        const fromMs = log.nowMs
+        for (const [index, mail] of mails.entries()) {
+          log.nowMs += 10
+          const { tenantId: _t, node: _n, boot: _b, seq: _s, at: _a, ...body } = judgeLive(mail, rules)
+          const entropy = createHash('sha256').update(`${rules.hash} ${index}`).digest()
+          const time = new Date(log.nowMs).toISOString()
+          const transactionId = transactionIdOf(log.nowMs, entropy)
+          lines.push(log.line({ ...body, transactionId, startedAt: time, endedAt: time }))
+          outcomes.add(`${body.outcome} at ${body.stage}`)
+          for (const { hits } of body.evaluations) for (const { branch } of hits) branches.add(branch)
+        }
         log.nowMs += 10
-        const { tenantId: _t, node: _n, boot: _b, seq: _s, at: _a, ...body } = judgeLive(mail, rules)
-        const entropy = createHash('sha256').update(`${rules.hash} ${index}`).digest()
-        const time = new Date(log.nowMs).toISOString()
-        const transactionId = transactionIdOf(log.nowMs, entropy)
-        lines.push(log.line({ ...body, transactionId, startedAt: time, endedAt: time }))
-        outcomes.add(`${body.outcome} at ${body.stage}`)
-        for (const { hits } of body.evaluations) for (const { branch } of hits) branches.add(branch)
+        windows.push({ rules, fromMs: fromMs + 1, uptoMs: log.nowMs })
       }
-      log.nowMs += 10
-      windows.push({ rules, fromMs: fromMs + 1, uptoMs: log.nowMs })
-    }
-    const file = path.join(folder, 'generated.jsonl')
-    await writeFile(file, lines.join(''))
-    await ingestFile({ database, tenantId: 'main', path: file })
+      const file = path.join(folder, 'generated.jsonl')
+      await writeFile(file, lines.join(''))
+      await ingestFile({ database, tenantId: 'main', path: file })
 
-    for (const { rules, ...range } of windows) {
-      const { result } = await runBacktest({ database, tenantId: 'main', rules, ...range })
-      expect(result!.counts).toMatchObject({ same: mails.length })
-      // Another rule set by its hash, judged by what the log has of the first.
-      const other = compileRuleset({ ...rules.ruleset, name: 'other' })
-      expect((await runBacktest({ database, tenantId: 'main', rules: other, ...range })).result!.counts.same).toBe(mails.length)
-    }
-    expect(branches).toEqual(new Set(['then', 'else', 'unknown']))
-    for (const one of ['accepted at complete', 'deferred at rcpt', 'refused at rcpt', 'refused at complete', 'marked at complete', 'aborted at mail'])
-      expect(outcomes).toContain(one)
-  })
+      for (const { rules, ...range } of windows) {
+        const { result } = await runBacktest({ database, tenantId: 'main', rules, ...range })
+        expect(result!.counts).toMatchObject({ same: mails.length })
+        // Another rule set by its hash, judged by what the log has of the first.
+        const other = compileRuleset({ ...rules.ruleset, name: 'other' })
+        expect((await runBacktest({ database, tenantId: 'main', rules: other, ...range })).result!.counts.same).toBe(
+          mails.length,
+        )
+      }
+      expect(branches).toEqual(new Set(['then', 'else', 'unknown']))
+      for (const one of [
+        'accepted at complete',
+        'deferred at rcpt',
+        'refused at rcpt',
+        'refused at complete',
+        'marked at complete',
+        'aborted at mail',
+      ])
+        expect(outcomes).toContain(one)
+    },
+  )
 })
 
 describe('a backtest of the API', () => {
   let api: ApiFixture
   let admin: Caller
-  const casino = 'rules: [{ id: casino, stage: header, when: { attribute: subject, matches: casino }, then: { reject: { text: No } } }]'
+  const casino =
+    'rules: [{ id: casino, stage: header, when: { attribute: subject, matches: casino }, then: { reject: { text: No } } }]'
   beforeAll(async () => {
     api = await createApiFixture()
     await api.addUser('admin', 'admin')
@@ -140,8 +168,19 @@ describe('a backtest of the API', () => {
     for (let index = 0; index < 450; index += 1) {
       const subject = index % 3 === 0 ? 'casino' : 'hello'
       const isRefused = index % 10 === 9
-      const refused = { recipients: [refusedRecipient('gone@corp.test')], subject: null, messageBytes: null, dataBytes: 0, outcome: 'refused', stage: 'rcpt', reason: 'unknown-recipient', queueId: null } as const
-      lines.push(log.line(plainMessage(log, isRefused ? { ...refused, recipients: [...refused.recipients] } : { subject })))
+      const refused = {
+        recipients: [refusedRecipient('gone@corp.test')],
+        subject: null,
+        messageBytes: null,
+        dataBytes: 0,
+        outcome: 'refused',
+        stage: 'rcpt',
+        reason: 'unknown-recipient',
+        queueId: null,
+      } as const
+      lines.push(
+        log.line(plainMessage(log, isRefused ? { ...refused, recipients: [...refused.recipients] } : { subject })),
+      )
     }
     log.nowMs = testNowMs - 1
     await api.ingest(lines)
@@ -160,7 +199,13 @@ describe('a backtest of the API', () => {
     const started = await admin.call('POST', '/backtests', { body: { rules: casino, days: 30 } })
     expect(started.status, started.text).toBe(202)
     const backtest = await ended((started.json() as Backtest).id)
-    expect(backtest).toMatchObject({ state: 'done', createdBy: 'admin', doneCount: 450, totalCount: 450, fault: null })
+    expect(backtest).toMatchObject({
+      state: 'done',
+      createdBy: 'admin',
+      doneCount: 450,
+      totalCount: 450,
+      fault: null,
+    })
     expect(backtest.watermark).toMatch(/^\d+$/)
     const result = backtest.result!
     expect(result.counts).toMatchObject({ same: 315, 'newly-refused': 135 })
@@ -169,7 +214,9 @@ describe('a backtest of the API', () => {
       let cursor: string | null = null
       let count = 0
       do {
-        const reply = await admin.get(`/backtests/${backtest.id}/messages?cell=${cell}&limit=50${cursor === null ? '' : `&cursor=${cursor}`}`)
+        const reply = await admin.get(
+          `/backtests/${backtest.id}/messages?cell=${cell}&limit=50${cursor === null ? '' : `&cursor=${cursor}`}`,
+        )
         expect(reply.status, reply.text).toBe(200)
         const page = reply.json() as BacktestMessages
         for (const row of page.rows) {
@@ -184,9 +231,15 @@ describe('a backtest of the API', () => {
       expect(count, cell).toBe(transactionCount)
     }
     expect(seen.size).toBe(450)
-    expect(((await admin.get('/backtests')).json() as { backtests: Backtest[] }).backtests).toMatchObject([{ id: backtest.id, result: null }])
-    const { rows } = await api.test.database.pool.query(`select actor, subject, detail from audit_record where action = 'backtest.started'`)
-    expect(rows).toEqual([{ actor: 'admin', subject: backtest.id, detail: { days: 30, rulesetHash: backtest.rulesetHash } }])
+    expect(((await admin.get('/backtests')).json() as { backtests: Backtest[] }).backtests).toMatchObject([
+      { id: backtest.id, result: null },
+    ])
+    const { rows } = await api.test.database.pool.query(
+      `select actor, subject, detail from audit_record where action = 'backtest.started'`,
+    )
+    expect(rows).toEqual([
+      { actor: 'admin', subject: backtest.id, detail: { days: 30, rulesetHash: backtest.rulesetHash } },
+    ])
   })
 
   it('does not count what is ingested after it began', async () => {
@@ -199,10 +252,15 @@ describe('a backtest of the API', () => {
   })
 
   it('tells the faults of a rule set with their places, and starts nothing', async () => {
-    const reply = await admin.call('POST', '/backtests', { body: { rules: 'rules:\n  - { id: one, stage: mial, when: {}, then: {} }', days: 1 } })
+    const reply = await admin.call('POST', '/backtests', {
+      body: { rules: 'rules:\n  - { id: one, stage: mial, when: {}, then: {} }', days: 1 },
+    })
     expect(reply.status).toBe(400)
     expect(reply.json()).toMatchObject({
-      error: { code: 'bad-rules', faults: [{ line: 2, path: 'rules[0].stage', remedy: 'Did you mean mail?' }, { line: 2 }] },
+      error: {
+        code: 'bad-rules',
+        faults: [{ line: 2, path: 'rules[0].stage', remedy: 'Did you mean mail?' }, { line: 2 }],
+      },
     })
   })
 
@@ -244,10 +302,17 @@ describe('a backtest of the API', () => {
   })
 
   it('ends with the process that runs it', async () => {
-    const jobs = new BacktestJobs({ database: api.test.database, tenantId: 'main', clock: api.clock, onFailure: (error) => expect.fail(String(error)) })
+    const jobs = new BacktestJobs({
+      database: api.test.database,
+      tenantId: 'main',
+      clock: api.clock,
+      onFailure: (error) => expect.fail(String(error)),
+    })
     const ruleset = rulesOf(casino).ruleset
     const id = await jobs.start({ ruleset, fromMs: testNowMs - 30 * dayMs, uptoMs: testNowMs, createdBy: 'admin' })
     await jobs.close()
-    expect((await admin.get(`/backtests/${id}`)).json()).toMatchObject({ state: expect.stringMatching(/^(cancelled|done)$/) })
+    expect((await admin.get(`/backtests/${id}`)).json()).toMatchObject({
+      state: expect.stringMatching(/^(cancelled|done)$/),
+    })
   })
 })

@@ -49,8 +49,11 @@ export async function backtestRules(configured: Config, file: string, options: B
       rulesetHash: rules.hash,
       watermark: watermark === null ? null : String(watermark),
     }
-    process.stdout.write(options.format === 'json' ? `${JSON.stringify({ ...head, ...result })}\n` : resultText(result))
-    if (options.format === 'table') process.stderr.write(`Rules ${rules.hash.slice(0, 16)}, mail up to batch ${head.watermark ?? 'none'}\n`)
+    process.stdout.write(
+      options.format === 'json' ? `${JSON.stringify({ ...head, ...result })}\n` : resultText(result),
+    )
+    if (options.format === 'table')
+      process.stderr.write(`Rules ${rules.hash.slice(0, 16)}, mail up to batch ${head.watermark ?? 'none'}\n`)
   })
 }
 
@@ -58,11 +61,67 @@ function resultText(result: BacktestResult): string {
   const { transactionCount, counts, cells, undecidable, rules, curve } = result
   const parts = [
     `${transactionCount} transactions: ${counts.same} as before\n`,
-    section('What changes', textTable(['change', 'before', 'after', 'count', 'for example'], cells.filter(({ difference }) => difference !== 'same').map((cell) => [cell.difference, cell.before, cell.after ?? '?', String(cell.transactionCount), cell.sampleIds[0] ?? '']), [22, 11, 11, 9, 36]), counts.same < transactionCount),
-    section('Not decidable', textTable(['because', 'of', 'count'], undecidable.map(({ reason, of, transactionCount: count }) => [reason === 'ended-before' ? 'it had ended before' : 'nobody looked up', of, String(count)]), [20, 34, 9]), undecidable.length > 0),
-    section('Of what is decidable', textTable(['', 'before', 'after'], totalsRows(result.before, result.after), [36, 16, 16]), true),
-    section('Rules', textTable(['rule', 'stage', 'mode', 'hits', 'sole', 'perhaps', 'none'], rules.map((rule) => [rule.ruleId, rule.stage, rule.mode, String(rule.hitCount), String(rule.soleCauseCount), String(rule.perhapsSoleCauseCount), String(rule.redundantCount)]), [34, 8, 7, 9, 9, 9, 9]), rules.length > 0),
-    section('Refused by weight, were the threshold', textTable(['rejectAt', 'count', 'octets'], curve.map((point) => [String(point.rejectAt), String(point.refusedCount), String(point.refusedBytes)]), [9, 9, 14]), curve.length > 0),
+    section(
+      'What changes',
+      textTable(
+        ['change', 'before', 'after', 'count', 'for example'],
+        cells
+          .filter(({ difference }) => difference !== 'same')
+          .map((cell) => [
+            cell.difference,
+            cell.before,
+            cell.after ?? '?',
+            String(cell.transactionCount),
+            cell.sampleIds[0] ?? '',
+          ]),
+        [22, 11, 11, 9, 36],
+      ),
+      counts.same < transactionCount,
+    ),
+    section(
+      'Not decidable',
+      textTable(
+        ['because', 'of', 'count'],
+        undecidable.map(({ reason, of, transactionCount: count }) => [
+          reason === 'ended-before' ? 'it had ended before' : 'nobody looked up',
+          of,
+          String(count),
+        ]),
+        [20, 34, 9],
+      ),
+      undecidable.length > 0,
+    ),
+    section(
+      'Of what is decidable',
+      textTable(['', 'before', 'after'], totalsRows(result.before, result.after), [36, 16, 16]),
+      true,
+    ),
+    section(
+      'Rules',
+      textTable(
+        ['rule', 'stage', 'mode', 'hits', 'sole', 'perhaps', 'none'],
+        rules.map((rule) => [
+          rule.ruleId,
+          rule.stage,
+          rule.mode,
+          String(rule.hitCount),
+          String(rule.soleCauseCount),
+          String(rule.perhapsSoleCauseCount),
+          String(rule.redundantCount),
+        ]),
+        [34, 8, 7, 9, 9, 9, 9],
+      ),
+      rules.length > 0,
+    ),
+    section(
+      'Refused by weight, were the threshold',
+      textTable(
+        ['rejectAt', 'count', 'octets'],
+        curve.map((point) => [String(point.rejectAt), String(point.refusedCount), String(point.refusedBytes)]),
+        [9, 9, 14],
+      ),
+      curve.length > 0,
+    ),
   ]
   return parts.filter((part) => part !== '').join('\n')
 }
@@ -72,7 +131,11 @@ function section(title: string, table: string, isShown: boolean): string {
 }
 
 function totalsRows(before: BacktestTotals, after: BacktestTotals): string[][] {
-  const row = (name: string, of: (totals: BacktestTotals) => number): string[] => [name, String(of(before)), String(of(after))]
+  const row = (name: string, of: (totals: BacktestTotals) => number): string[] => [
+    name,
+    String(of(before)),
+    String(of(after)),
+  ]
   return [
     row('accepted', (totals) => totals.acceptedCount),
     row('of these marked', (totals) => totals.markedCount),

@@ -18,7 +18,10 @@ function diffText(diff: RulesetDiff): string {
       ...fields.map((change) => `    ${fieldText(change)}`),
     ]),
     ...diff.moved.map((id) => `> ${id} runs in another order`),
-    ...diff.lists.map(({ name, addedCount, removedCount, kind }) => `${signs[kind]} list ${name}: ${addedCount} entries more, ${removedCount} fewer`),
+    ...diff.lists.map(
+      ({ name, addedCount, removedCount, kind }) =>
+        `${signs[kind]} list ${name}: ${addedCount} entries more, ${removedCount} fewer`,
+    ),
   ]
   return `${lines.join('\n')}\n`
 }

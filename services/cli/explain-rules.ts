@@ -7,7 +7,11 @@ import { isTransactionId, timeMsOfTransactionId } from '../contracts/transaction
 import type { Config } from '../kit/config.ts'
 import { noRules } from '../gateway/policy/load-rules.ts'
 import { compileRuleset, type CompiledRuleset } from '../rules/compile-ruleset.ts'
-import { explainTransaction, type RuleExplanation, type TransactionExplanation } from '../rules/explain-transaction.ts'
+import {
+  explainTransaction,
+  type RuleExplanation,
+  type TransactionExplanation,
+} from '../rules/explain-transaction.ts'
 import { withCommandDatabase } from './command-database.ts'
 import { UsageError } from './outcome.ts'
 import { readRules } from './read-rules.ts'
@@ -15,12 +19,22 @@ import { textTable } from './text-table.ts'
 
 export type ExplainRulesOptions = { message?: string; format: 'table' | 'json'; isDemo: boolean }
 
-export async function explainRules(configuration: () => Config, file: string, options: ExplainRulesOptions): Promise<void> {
+export async function explainRules(
+  configuration: () => Config,
+  file: string,
+  options: ExplainRulesOptions,
+): Promise<void> {
   const rules = compileRuleset(await readRules(file))
-  const { event, judgedBy } = options.message === undefined ? await eventOnStdin(rules) : await storedEvent(configuration(), rules, options.message, options.isDemo)
+  const { event, judgedBy } =
+    options.message === undefined
+      ? await eventOnStdin(rules)
+      : await storedEvent(configuration(), rules, options.message, options.isDemo)
   const explanation = explainTransaction(event, rules, judgedBy)
-  process.stdout.write(options.format === 'json' ? `${JSON.stringify(explanation)}\n` : explanationText(event, explanation))
-  if (event.rulesetHash !== rules.hash) process.stderr.write('Note: these are not the rules that judged it; it ended then as the first line says.\n')
+  process.stdout.write(
+    options.format === 'json' ? `${JSON.stringify(explanation)}\n` : explanationText(event, explanation),
+  )
+  if (event.rulesetHash !== rules.hash)
+    process.stderr.write('Note: these are not the rules that judged it; it ended then as the first line says.\n')
 }
 
 async function eventOnStdin(rules: CompiledRuleset): Promise<{ event: TransactionEnded; judgedBy: CompiledRuleset }> {
@@ -36,7 +50,10 @@ async function eventOnStdin(rules: CompiledRuleset): Promise<{ event: Transactio
   // A message out of the API or the trace has its event inside.
   const event = typeof value === 'object' && value !== null && 'event' in value ? value.event : value
   const [fault] = Value.Errors(TransactionEnded, event)
-  if (fault !== undefined) throw new UsageError(`This is no event transaction.ended: ${fault.instancePath || 'the whole of it'} ${fault.message}.`)
+  if (fault !== undefined)
+    throw new UsageError(
+      `This is no event transaction.ended: ${fault.instancePath || 'the whole of it'} ${fault.message}.`,
+    )
   const known = event as TransactionEnded
   return { event: known, judgedBy: known.rulesetHash === rules.hash ? rules : noRules() }
 }
@@ -48,7 +65,8 @@ async function storedEvent(
   isDemo: boolean,
 ): Promise<{ event: TransactionEnded; judgedBy: CompiledRuleset }> {
   const id = message.toLowerCase()
-  if (!isTransactionId(id)) throw new UsageError(`"${message}" is no id of a message: \`tollgate trace\` shows them in its last column.`)
+  if (!isTransactionId(id))
+    throw new UsageError(`"${message}" is no id of a message: \`tollgate trace\` shows them in its last column.`)
   return await withCommandDatabase(configured, { isDemo }, async ({ database, config }) => {
     const { rows } = await sql<{ event: TransactionEnded }>`
       select event from transaction_detail where tenant_id = ${config.tenant} and transaction_id = ${id}::uuid
@@ -67,7 +85,11 @@ function explanationText(event: TransactionEnded, { rules, ending }: Transaction
       : `Under these rules: ${ending.outcome} at ${ending.stage}, ${ending.decidingRuleId === null ? (ending.reason ?? 'no reason') : `rule ${ending.decidingRuleId}`}, weight ${ending.progress.weightThousandths / 1000}\n`
   const marks = ending.progress.marks.length === 0 ? '' : `Marks: ${ending.progress.marks.join(', ')}\n`
   const head = ['stage', 'to', 'rule', 'result', 'weight', 'sum', 'text, or why not']
-  return `${then}${now}${marks}\n${textTable(head, rules.map((told) => row(event, told)), [8, 24, 30, 14, 7, 7, 70])}`
+  return `${then}${now}${marks}\n${textTable(
+    head,
+    rules.map((told) => row(event, told)),
+    [8, 24, 30, 14, 7, 7, 70],
+  )}`
 }
 
 function row(event: TransactionEnded, told: RuleExplanation): string[] {
@@ -85,6 +107,7 @@ function row(event: TransactionEnded, told: RuleExplanation): string[] {
 }
 
 function reasonText({ result, attribute, matchedText }: RuleExplanation): string {
-  if (result === 'unknown') return attribute === null ? 'a check had no answer' : `nobody looked up ${attribute}, or it was not logged`
+  if (result === 'unknown')
+    return attribute === null ? 'a check had no answer' : `nobody looked up ${attribute}, or it was not logged`
   return matchedText === null ? (attribute ?? '') : `${attribute}: ${matchedText}`
 }

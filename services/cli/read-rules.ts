@@ -14,5 +14,8 @@ export async function readRules(file: string): Promise<Ruleset> {
 
 function faultLine({ file, line, column, path, message, remedy }: RulesetFault): string {
   const field = path === '' ? '' : `${path}: `
-  return `${file}:${line}:${column}: ${field}${message}.${remedy === undefined ? '' : ` ${remedy}`}`.replace(/\.\.$/, '.')
+  return `${file}:${line}:${column}: ${field}${message}.${remedy === undefined ? '' : ` ${remedy}`}`.replace(
+    /\.\.$/,
+    '.',
+  )
 }

@@ -52,11 +52,17 @@ afterAll(async () => {
 
 describe('tollgate rules', () => {
   it('check reads the files of lists, and names one that is not there', async () => {
-    expect(await rules('check casino.yaml')).toEqual({ code: 0, stdout: 'casino.yaml: 2 rules, no mistake\n', stderr: '' })
+    expect(await rules('check casino.yaml')).toEqual({
+      code: 0,
+      stdout: 'casino.yaml: 2 rules, no mistake\n',
+      stderr: '',
+    })
     write('lost.yaml', casino.replace('words.txt', 'lost.txt'))
     const lost = await rules('check lost.yaml')
     expect(lost.code).toBe(2)
-    expect(lost.stderr).toMatch(/^lost\.yaml:3:25: lists\.words\.file: The list lost\.txt cannot be read\. Check its name/)
+    expect(lost.stderr).toMatch(
+      /^lost\.yaml:3:25: lists\.words\.file: The list lost\.txt cannot be read\. Check its name/,
+    )
   })
 
   it('levels makes a rule set that check takes, and diff tells between two of them', async () => {
@@ -73,7 +79,10 @@ describe('tollgate rules', () => {
     expect(stdout).not.toMatch(/^[~+-] sender\./m)
     expect((await rules('diff lax.yaml lax.yaml')).stdout).toBe('No difference.\n')
     expect((await rules('levels --format table')).stdout).toMatch(/^connection +5 +no-reverse-name +connect +\+2$/m)
-    expect(await rules('levels --group sendr=2')).toMatchObject({ code: 2, stderr: expect.stringMatching(/sender=2\. The groups are/) })
+    expect(await rules('levels --group sendr=2')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/sender=2\. The groups are/),
+    })
   })
 
   it('explain shows every rule for a stored message or an event, and what nobody can tell', async () => {
@@ -82,7 +91,9 @@ describe('tollgate rules', () => {
     expect(stored.stdout).toMatch(/^Then: accepted at complete/m)
     expect(stored.stdout).toMatch(/^Under these rules: refused at complete, weight, weight 9$/m)
     expect(stored.stdout).toMatch(/^header +on-the-list +hit +\+9 +9 +subject: casino$/m)
-    const detail = await own.database.pool.query('select event from transaction_detail where transaction_id = $1', [messageId])
+    const detail = await own.database.pool.query('select event from transaction_detail where transaction_id = $1', [
+      messageId,
+    ])
     const event = { ...detail.rows[0].event, remote: { ...detail.rows[0].event.remote, country: null } }
     const given = await rules('explain casino.yaml', JSON.stringify(event))
     expect(given.stdout).toMatch(/^header +far +unknown +9 +nobody looked up remote\.country, or it was not logged$/m)
@@ -97,7 +108,10 @@ describe('tollgate rules', () => {
     const result = JSON.parse(asJson.stdout) as BacktestResult & { rulesetHash: string; watermark: string }
     expect(result).toMatchObject({ transactionCount: 12, counts: { same: 7, 'newly-refused': 5 } })
     expect(result.rulesetHash).toMatch(/^[0-9a-f]{64}$/)
-    expect(result.rules).toMatchObject([{ ruleId: 'on-the-list', hitCount: 5, soleCauseCount: 5 }, { ruleId: 'far', hitCount: 0 }])
+    expect(result.rules).toMatchObject([
+      { ruleId: 'on-the-list', hitCount: 5, soleCauseCount: 5 },
+      { ruleId: 'far', hitCount: 0 },
+    ])
     const { stdout } = await rules('backtest casino.yaml --days 2')
     expect(stdout).toMatch(/^12 transactions: 7 as before$/m)
     expect(stdout).toMatch(/^newly-refused +accepted +refused +5 +[0-9a-f-]{36}$/m)

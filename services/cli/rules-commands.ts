@@ -17,7 +17,10 @@ function collected(text: string, earlier: string[]): string[] {
   return [...earlier, text]
 }
 
-export function addRulesCommands(program: Command, { configOf, configOption, demoOption, countUpTo }: CommandParts): void {
+export function addRulesCommands(
+  program: Command,
+  { configOf, configOption, demoOption, countUpTo }: CommandParts,
+): void {
   const rules = program.command('rules').description('rule sets')
 
   rules
@@ -51,16 +54,28 @@ export function addRulesCommands(program: Command, { configOf, configOption, dem
     .action(async (file: string, options: Common & { message?: string; format: 'table' | 'json' }) => {
       const { explainRules } = await import('./explain-rules.ts')
       const { message, format, demo = false } = options
-      await explainRules(() => configOf(options), file, { ...(message === undefined ? {} : { message }), format, isDemo: demo })
+      await explainRules(() => configOf(options), file, {
+        ...(message === undefined ? {} : { message }),
+        format,
+        isDemo: demo,
+      })
     })
 
   rules
     .command('levels')
     .description('a rule set out of levels from 1 (strict) to 10 (lax), to begin with')
     .addOption(new Option('--level <level>', 'of all groups').argParser(countUpTo(10)).default(5))
-    .addOption(new Option('--group <group=level>', 'of one group; may be given again').argParser(collected).default([]))
-    .addOption(new Option('--far-away <country>', 'a country for the group geography, two letters; may be given again').argParser(collected).default([]))
-    .addOption(new Option('--format <format>', 'table: what each level sets').choices(['yaml', 'table']).default('yaml'))
+    .addOption(
+      new Option('--group <group=level>', 'of one group; may be given again').argParser(collected).default([]),
+    )
+    .addOption(
+      new Option('--far-away <country>', 'a country for the group geography, two letters; may be given again')
+        .argParser(collected)
+        .default([]),
+    )
+    .addOption(
+      new Option('--format <format>', 'table: what each level sets').choices(['yaml', 'table']).default('yaml'),
+    )
     .action(async (options: { level: number; group: string[]; farAway: string[]; format: 'yaml' | 'table' }) => {
       const { showLevels } = await import('./show-levels.ts')
       showLevels({ level: options.level, groups: options.group, farAway: options.farAway, format: options.format })
@@ -76,6 +91,10 @@ export function addRulesCommands(program: Command, { configOf, configOption, dem
     .addOption(demoOption())
     .action(async (file: string, options: Common & { days: number; format: 'table' | 'json' }) => {
       const { backtestRules } = await import('./backtest-rules.ts')
-      await backtestRules(configOf(options), file, { days: options.days, format: options.format, isDemo: options.demo === true })
+      await backtestRules(configOf(options), file, {
+        days: options.days,
+        format: options.format,
+        isDemo: options.demo === true,
+      })
     })
 }

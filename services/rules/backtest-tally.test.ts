@@ -29,7 +29,11 @@ function live(mail: Mail, rules: CompiledRuleset = none): TransactionEnded {
   return { ...event, transactionId, dataBytes: event.messageBytes ?? 0 }
 }
 
-function tally(rules: CompiledRuleset, events: TransactionEnded[], judgedBy: CompiledRuleset | null = none): BacktestResult {
+function tally(
+  rules: CompiledRuleset,
+  events: TransactionEnded[],
+  judgedBy: CompiledRuleset | null = none,
+): BacktestResult {
   const all = new BacktestTally(rules)
   for (const event of events) all.add(event, judgedBy)
   return all.result()
@@ -45,28 +49,48 @@ describe('a backtest', () => {
     expect(result.transactionCount).toBe(33)
     expect(result.counts).toMatchObject({ same: 3, 'newly-refused': 30 })
     expect(result.cells).toMatchObject([
-      { cell: 'newly-refused:accepted:refused', before: 'accepted', after: 'refused', transactionCount: 30, receivedBytes: 60_000 },
+      {
+        cell: 'newly-refused:accepted:refused',
+        before: 'accepted',
+        after: 'refused',
+        transactionCount: 30,
+        receivedBytes: 60_000,
+      },
       { cell: 'same:accepted:accepted', transactionCount: 3 },
     ])
-    expect(result.cells[0]!.sampleIds).toEqual(events.slice(0, backtestSampleSize).map((event) => event.transactionId))
+    expect(result.cells[0]!.sampleIds).toEqual(
+      events.slice(0, backtestSampleSize).map((event) => event.transactionId),
+    )
   })
 
   it('tells octets that would not be received, and of what was never sent only a floor or that nobody knows', () => {
     const early = compiled({ rules: [at('mail', { attribute: 'sender', matches: 'bad' }, reject)] })
     const events = [
       live({ sender: 'bad@x.test', messageBytes: 5_000 }),
-      live({ sender: 'good@x.test', messageBytes: 700, recipients: ['a@corp.test', '!gone@corp.test', 'b@corp.test'] }),
+      live({
+        sender: 'good@x.test',
+        messageBytes: 700,
+        recipients: ['a@corp.test', '!gone@corp.test', 'b@corp.test'],
+      }),
       live({ recipients: ['!gone@corp.test'], declaredSizeBytes: 900 }),
       live({ recipients: ['!gone@corp.test'] }),
     ]
     const { before, after } = tally(early, events)
     expect(before).toMatchObject({ acceptedCount: 2, refusedCount: 2, acceptedBytes: 5_700, billedRecipientCount: 3 })
     expect(before.refusedBeforeData).toEqual({
-      transactionCount: 2, knownBytes: 0, declaredCount: 1, declaredFloorBytes: 900, unknownCount: 1,
+      transactionCount: 2,
+      knownBytes: 0,
+      declaredCount: 1,
+      declaredFloorBytes: 900,
+      unknownCount: 1,
     })
     expect(after).toMatchObject({ acceptedCount: 1, refusedCount: 3, acceptedBytes: 700, billedRecipientCount: 2 })
     expect(after.refusedBeforeData).toEqual({
-      transactionCount: 3, knownBytes: 5_000, declaredCount: 1, declaredFloorBytes: 900, unknownCount: 1,
+      transactionCount: 3,
+      knownBytes: 5_000,
+      declaredCount: 1,
+      declaredFloorBytes: 900,
+      unknownCount: 1,
     })
     const late = tally(compiled({ rules: [at('complete', { attribute: 'sender', matches: 'bad' }, reject)] }), events)
     expect(late.after.refusedAfterData).toEqual({ transactionCount: 1, receivedBytes: 5_000 })
@@ -140,7 +164,10 @@ describe('a backtest', () => {
         const event = live(mail, rules)
         for (const effect of tally(rules, [event], rules).rules) {
           if (effect.mode !== 'active' || effect.hitCount === 0) continue
-          const without = compileRuleset({ ...ruleset, rules: ruleset.rules.filter(({ id }) => id !== effect.ruleId) })
+          const without = compileRuleset({
+            ...ruleset,
+            rules: ruleset.rules.filter(({ id }) => id !== effect.ruleId),
+          })
           const { after } = replayTransaction(event, without)
           if (after.outcome === null) expect(effect.perhapsSoleCauseCount).toBe(1)
           else if (after.outcome !== event.outcome) expect(effect.soleCauseCount).toBe(1)
@@ -163,7 +190,10 @@ describe('a backtest', () => {
       ],
     })
     const subjects = ['one', 'one', 'six', 'six nine', 'nine', 'gold nine', 'free']
-    const { curve } = tally(rules, subjects.map((text) => live({ subject: text, messageBytes: 10 })))
+    const { curve } = tally(
+      rules,
+      subjects.map((text) => live({ subject: text, messageBytes: 10 })),
+    )
     const refusedAt = (rejectAt: number) => curve.find((point) => point.rejectAt === rejectAt)
     expect(refusedAt(1)).toEqual({ rejectAt: 1, refusedCount: 5, refusedBytes: 50 })
     expect(refusedAt(1.5)).toMatchObject({ refusedCount: 3 })

@@ -8,7 +8,13 @@
  * Why     figures of before and after are of the same transactions: those that are not decidable are in neither, and
  *         stand apart. Nothing is estimated: what nobody sent has no size, and is counted as such.
  */
-import type { BacktestCell, BacktestReason, BacktestResult, BacktestTotals, ReplayDifference } from '../contracts/backtest.ts'
+import type {
+  BacktestCell,
+  BacktestReason,
+  BacktestResult,
+  BacktestTotals,
+  ReplayDifference,
+} from '../contracts/backtest.ts'
 import type { TransactionEnded } from '../contracts/event.ts'
 import { stages, type Outcome, type Stage } from '../contracts/vocabulary.ts'
 import { isTaken } from './attributes.ts'
@@ -43,7 +49,13 @@ export class BacktestTally {
     if (replay.undecidable === null) {
       addTotals(this.#before, event, event.outcome, event.stage, event.recipients)
       const { outcome, stage, recipientOutcomes } = replay.after
-      addTotals(this.#after, event, outcome!, stage, recipientOutcomes.map((one) => ({ outcome: one })))
+      addTotals(
+        this.#after,
+        event,
+        outcome!,
+        stage,
+        recipientOutcomes.map((one) => ({ outcome: one })),
+      )
       this.#curve.add(event, replay.after)
     } else this.#addReasons(replay.undecidable)
     this.#effects.add(event, replay.after, judgedBy)
@@ -51,7 +63,14 @@ export class BacktestTally {
   }
 
   result(): BacktestResult {
-    const counts = { same: 0, 'newly-refused': 0, 'newly-accepted': 0, 'ending-changed': 0, 'mark-or-weight-changed': 0, 'not-decidable': 0 }
+    const counts = {
+      same: 0,
+      'newly-refused': 0,
+      'newly-accepted': 0,
+      'ending-changed': 0,
+      'mark-or-weight-changed': 0,
+      'not-decidable': 0,
+    }
     for (const { difference, transactionCount } of this.#cells.values()) counts[difference] += transactionCount
     return {
       transactionCount: this.#count,
@@ -70,7 +89,15 @@ export class BacktestTally {
     const name = `${difference}:${event.outcome}:${outcome ?? 'unknown'}`
     let cell = this.#cells.get(name)
     if (cell === undefined) {
-      cell = { cell: name, difference, before: event.outcome, after: outcome, transactionCount: 0, receivedBytes: 0, sampleIds: [] }
+      cell = {
+        cell: name,
+        difference,
+        before: event.outcome,
+        after: outcome,
+        transactionCount: 0,
+        receivedBytes: 0,
+        sampleIds: [],
+      }
       this.#cells.set(name, cell)
     }
     cell.transactionCount += 1
@@ -102,7 +129,13 @@ function noTotals(): BacktestTotals {
     deferredCount: 0,
     acceptedBytes: 0,
     billedRecipientCount: 0,
-    refusedBeforeData: { transactionCount: 0, knownBytes: 0, declaredCount: 0, declaredFloorBytes: 0, unknownCount: 0 },
+    refusedBeforeData: {
+      transactionCount: 0,
+      knownBytes: 0,
+      declaredCount: 0,
+      declaredFloorBytes: 0,
+      unknownCount: 0,
+    },
     refusedAfterData: { transactionCount: 0, receivedBytes: 0 },
   }
 }

@@ -41,7 +41,12 @@ describe('a rule that asks for a check', () => {
     [{ check: 'spff', is: 'pass' }, 'check', 'There is no check "spff"', 'Did you mean spf?'],
     [{ attribute: 'check.dmrc', equals: 'x' }, 'attribute', 'There is no check "dmrc"', 'Did you mean dmarc?'],
     [{ check: 'spf', is: ['pass', 'fial'] }, 'is.1', 'The check spf never answers "fial"', 'Did you mean fail?'],
-    [{ check: 'dnsbl-one', is: 'listed' }, 'is', 'The check dnsbl-one never answers "listed"', 'not-listed, unknown, and addresses like 127.0.0.2'],
+    [
+      { check: 'dnsbl-one', is: 'listed' },
+      'is',
+      'The check dnsbl-one never answers "listed"',
+      'not-listed, unknown, and addresses like 127.0.0.2',
+    ],
     [{ check: 'dnsbl-', is: '127.0.0.2' }, 'check', 'There is no check "dnsbl-"', 'The name behind it has'],
     [{ check: 'rate-A', is: 'over' }, 'check', 'There is no check "rate-A"', 'The name behind it has'],
   ])('is told what is wrong with %j', (when, path, message, remedy) => {

@@ -119,7 +119,9 @@ const byName = new Map(builtInChecks.map((check) => [check.name, check]))
 export function checkNamed(name: string): KnownCheck | null {
   const builtIn = byName.get(name)
   if (builtIn !== undefined) return builtIn
-  const family = checkFamilies.find(({ prefix }) => name.startsWith(prefix) && familyName.test(name.slice(prefix.length)))
+  const family = checkFamilies.find(
+    ({ prefix }) => name.startsWith(prefix) && familyName.test(name.slice(prefix.length)),
+  )
   return family === undefined ? null : { ...family, name }
 }
 

@@ -7,7 +7,10 @@ import { replayTransaction } from './replay-transaction.ts'
 import { rulesetOf } from './ruleset-faults.ts'
 
 function compiled(rules: object[], more: object = {}): CompiledRuleset {
-  const result = rulesetOf({ ...more, rules: rules.map((rule, index) => ({ id: `rule-${index}`, then: {}, ...rule })) })
+  const result = rulesetOf({
+    ...more,
+    rules: rules.map((rule, index) => ({ id: `rule-${index}`, then: {}, ...rule })),
+  })
   if ('faults' in result) throw new Error(JSON.stringify(result.faults))
   return compileRuleset(result.ruleset)
 }
@@ -16,7 +19,14 @@ const spf = (result: string): Mail => ({
   checks: [{ name: 'spf', stage: 'mail', result, detail: null, durationUs: 1 }],
 })
 const greylist = (...results: string[]): CheckResult[] =>
-  results.map((result, recipient) => ({ name: 'greylist', stage: 'rcpt', result, detail: null, durationUs: 1, recipient }))
+  results.map((result, recipient) => ({
+    name: 'greylist',
+    stage: 'rcpt',
+    result,
+    detail: null,
+    durationUs: 1,
+    recipient,
+  }))
 
 describe('the unknown branch', () => {
   const rules = compiled(
@@ -39,19 +49,27 @@ describe('the unknown branch', () => {
   ])('is taken where the check says %s: %s, weight %d', (result, branch, weight) => {
     const event = judgeLive(spf(result), rules)
     expect(event.weight).toBe(weight)
-    expect(event.evaluations[0]!.hits).toMatchObject([{ branch, weight, attribute: branch === 'then' ? 'check.spf' : null }])
+    expect(event.evaluations[0]!.hits).toMatchObject([
+      { branch, weight, attribute: branch === 'then' ? 'check.spf' : null },
+    ])
     expect(replayTransaction(event, rules, rules).difference).toBe('same')
   })
 
   it('is taken where the check never ran, and does nothing where there is none', () => {
     expect(judgeLive({}, rules)).toMatchObject({ weight: 2, marks: ['subject:[?]'] })
-    const without = compiled([{ stage: 'mail', when: { check: 'spf', is: 'fail' }, then: { weight: 4 }, else: { weight: 1 } }])
+    const without = compiled([
+      { stage: 'mail', when: { check: 'spf', is: 'fail' }, then: { weight: 4 }, else: { weight: 1 } },
+    ])
     expect(judgeLive({}, without)).toMatchObject({ weight: 0, evaluations: [] })
   })
 
   it('can refuse, by one that is shadow nothing happens, and the hash names it', () => {
     const rule = { stage: 'mail', when: { check: 'spf', is: 'fail' }, unknown: { defer: { text: 'Later' } } }
-    expect(judgeLive({}, compiled([rule]))).toMatchObject({ outcome: 'deferred', stage: 'mail', decidingRuleId: 'rule-0' })
+    expect(judgeLive({}, compiled([rule]))).toMatchObject({
+      outcome: 'deferred',
+      stage: 'mail',
+      decidingRuleId: 'rule-0',
+    })
     expect(judgeLive({}, compiled([{ ...rule, mode: 'shadow' }]))).toMatchObject({ outcome: 'accepted' })
     expect(compiled([rule]).hash).not.toBe(compiled([{ ...rule, unknown: undefined }]).hash)
   })
@@ -68,8 +86,18 @@ describe('the unknown branch', () => {
 
 describe('a result about one recipient', () => {
   const waits = compiled([
-    { stage: 'rcpt', when: { check: 'greylist', is: 'wait' }, then: { defer: { text: 'Later' } }, unknown: { weight: 1 } },
-    { stage: 'complete', when: { check: 'greylist', is: ['wait', 'known'] }, then: { weight: 5 }, unknown: { weight: 8 } },
+    {
+      stage: 'rcpt',
+      when: { check: 'greylist', is: 'wait' },
+      then: { defer: { text: 'Later' } },
+      unknown: { weight: 1 },
+    },
+    {
+      stage: 'complete',
+      when: { check: 'greylist', is: ['wait', 'known'] },
+      then: { weight: 5 },
+      unknown: { weight: 8 },
+    },
     { stage: 'complete', when: { attribute: 'check.greylist', matches: 'known|never' }, then: { weight: 16 } },
   ])
   const recipients = ['ann@corp.test', 'ben@corp.test', 'cem@corp.test']
@@ -97,14 +125,26 @@ describe('what a rule set asks for', () => {
     const { asksAt } = compiled([
       { stage: 'connect', mode: 'off', when: { check: 'dnsbl-off', is: 'not-listed' } },
       { stage: 'connect', when: { country: 'DE' } },
-      { stage: 'connect', mode: 'shadow', when: { any: [{ check: 'dnsbl-a', is: 'unknown' }, { attribute: 'remote.reverseName', exists: true }] } },
+      {
+        stage: 'connect',
+        mode: 'shadow',
+        when: {
+          any: [
+            { check: 'dnsbl-a', is: 'unknown' },
+            { attribute: 'remote.reverseName', exists: true },
+          ],
+        },
+      },
       {
         stage: 'mail',
         when: { all: [{ not: { attribute: 'check.spf', equals: 'pass' } }, { check: 'reverse-dns', is: 'none' }] },
       },
       { stage: 'header', when: { attribute: 'header.X-Kind', exists: true } },
     ])
-    expect(asksAt.connect).toEqual({ checks: new Set(['dnsbl-a']), attributes: new Set(['remote.country', 'remote.reverseName']) })
+    expect(asksAt.connect).toEqual({
+      checks: new Set(['dnsbl-a']),
+      attributes: new Set(['remote.country', 'remote.reverseName']),
+    })
     expect(asksAt.helo).toEqual({ checks: new Set(), attributes: new Set() })
     expect(asksAt.mail).toEqual({ checks: new Set(['spf', 'reverse-dns']), attributes: new Set() })
     expect(asksAt.header).toEqual({ checks: new Set(), attributes: new Set(['header.X-Kind']) })

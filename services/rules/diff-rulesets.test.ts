@@ -20,11 +20,22 @@ const abc = rulesetWith(['a', 'b', 'c'])
 describe('the difference of two rule sets', () => {
   it('is nothing for the same content, whatever the order of its keys', () => {
     const again = structuredClone(Object.fromEntries(Object.entries(abc).reverse())) as Ruleset
-    expect(diffRulesets(abc, again)).toEqual({ isSame: true, settings: [], added: [], removed: [], changed: [], moved: [], lists: [] })
+    expect(diffRulesets(abc, again)).toEqual({
+      isSame: true,
+      settings: [],
+      added: [],
+      removed: [],
+      changed: [],
+      moved: [],
+      lists: [],
+    })
   })
 
   it('names rules that came, went and changed, each change by its field', () => {
-    const diff = diffRulesets(abc, rulesetWith(['a', 'c', 'd'], {}, { c: { then: { weight: 2 }, else: { weight: 1 }, revision: 2 } }))
+    const diff = diffRulesets(
+      abc,
+      rulesetWith(['a', 'c', 'd'], {}, { c: { then: { weight: 2 }, else: { weight: 1 }, revision: 2 } }),
+    )
     expect(diff).toMatchObject({ isSame: false, added: [{ id: 'd' }], removed: [{ id: 'b' }], moved: [] })
     expect(diff.changed).toEqual([
       {
@@ -40,7 +51,8 @@ describe('the difference of two rule sets', () => {
   })
 
   it('tells that a revision was forgotten where the rule means something else, and not for its name or mode', () => {
-    const forgotten = (rule: object) => diffRulesets(abc, rulesetWith(['a', 'b', 'c'], {}, { a: rule })).changed[0]!.isRevisionForgotten
+    const forgotten = (rule: object) =>
+      diffRulesets(abc, rulesetWith(['a', 'b', 'c'], {}, { a: rule })).changed[0]!.isRevisionForgotten
     expect(forgotten({ then: { weight: 2 } })).toBe(true)
     expect(forgotten({ name: 'Other' })).toBe(false)
     expect(forgotten({ mode: 'shadow' })).toBe(false)
@@ -49,11 +61,19 @@ describe('the difference of two rule sets', () => {
   it('moves as few rules as it can, within their stage', () => {
     expect(diffRulesets(abc, rulesetWith(['c', 'a', 'b'])).moved).toEqual(['c'])
     expect(diffRulesets(abc, rulesetWith(['new', 'a', 'b', 'c'])).moved).toEqual([])
-    expect(diffRulesets(rulesetWith(['a', 'b'], {}, { b: { stage: 'helo' } }), rulesetWith(['b', 'a'], {}, { b: { stage: 'helo' } })).moved).toEqual([])
+    expect(
+      diffRulesets(
+        rulesetWith(['a', 'b'], {}, { b: { stage: 'helo' } }),
+        rulesetWith(['b', 'a'], {}, { b: { stage: 'helo' } }),
+      ).moved,
+    ).toEqual([])
   })
 
   it('tells thresholds, and lists by the number of entries that came and went', () => {
-    const diff = diffRulesets(abc, rulesetWith(['a', 'b', 'c'], { rejectAt: 8, lists: { partners: ['b', 'c', 'd'], other: ['x'] } }))
+    const diff = diffRulesets(
+      abc,
+      rulesetWith(['a', 'b', 'c'], { rejectAt: 8, lists: { partners: ['b', 'c', 'd'], other: ['x'] } }),
+    )
     expect(diff.settings).toEqual([{ field: 'rejectAt', before: null, after: 8 }])
     expect(diff.lists).toEqual([
       { name: 'other', addedCount: 1, removedCount: 0, kind: 'added' },

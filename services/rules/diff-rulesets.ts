@@ -18,7 +18,12 @@ export type RuleChange = {
   isRevisionForgotten: boolean
 }
 
-export type ListChange = { name: string; addedCount: number; removedCount: number; kind: 'added' | 'removed' | 'changed' }
+export type ListChange = {
+  name: string
+  addedCount: number
+  removedCount: number
+  kind: 'added' | 'removed' | 'changed'
+}
 
 export type RulesetDiff = {
   isSame: boolean
@@ -59,7 +64,11 @@ function ruleChange(before: Rule | undefined, after: Rule): RuleChange[] {
   return [{ ruleId: after.id, fields, isRevisionForgotten: isOther && before.revision === after.revision }]
 }
 
-function fieldChanges<Value extends object>(names: readonly (keyof Value & string)[], before: Value, after: Value): FieldChange[] {
+function fieldChanges<Value extends object>(
+  names: readonly (keyof Value & string)[],
+  before: Value,
+  after: Value,
+): FieldChange[] {
   return names
     .filter((name) => textOf(before[name]) !== textOf(after[name]))
     .map((field) => ({ field, before: before[field] ?? null, after: after[field] ?? null }))

@@ -44,7 +44,10 @@ const mail: fc.Arbitrary<Mail> = fc
       result('dmarc', 'complete', ['pass', 'fail']),
       result('dkim', 'complete', ['pass', 'fail', 'none']),
     ),
-    greylist: fc.array(fc.constantFrom('wait', 'known', 'known', 'passed', 'unknown'), { minLength: 8, maxLength: 8 }),
+    greylist: fc.array(fc.constantFrom('wait', 'known', 'known', 'passed', 'unknown'), {
+      minLength: 8,
+      maxLength: 8,
+    }),
     remote: fc.record({
       networkClass: fc.constantFrom('public', 'public', 'public', 'device', 'trusted'),
       country: fc.constantFrom('DE', 'DE', 'KP', null),
@@ -53,7 +56,10 @@ const mail: fc.Arbitrary<Mail> = fc
     tls: fc.constantFrom('TLSv1.3', null),
     helo: fc.constantFrom('mx.partner.test', 'localhost'),
     sender: fc.constantFrom('bo@partner.test', '', 'x1234567@y.test'),
-    recipients: fc.array(fc.constantFrom('ann@corp.test', 'ben@corp.test', '!gone@corp.test'), { minLength: 1, maxLength: 8 }),
+    recipients: fc.array(fc.constantFrom('ann@corp.test', 'ben@corp.test', '!gone@corp.test'), {
+      minLength: 1,
+      maxLength: 8,
+    }),
     subject: fc.constantFrom('hello', 'hello', 'hello', 'casino', 'ACT NOW OR NEVER!!!', 'urgent lottery', null),
     headers: fc.subarray([
       { name: 'From', value: 'bo@partner.test' },
@@ -61,23 +67,34 @@ const mail: fc.Arbitrary<Mail> = fc
       { name: 'Message-ID', value: '<1@partner.test>' },
       { name: 'Precedence', value: 'bulk' },
     ]),
-    attachments: fc.subarray([
-      { name: 'a.exe', type: 'x/y', sizeBytes: 1 },
-      { name: 'a.xlsm', type: 'x/y', sizeBytes: 1 },
-      { name: 'a.rar', type: 'x/y', sizeBytes: 1 },
-    ], { maxLength: 1 }),
+    attachments: fc.subarray(
+      [
+        { name: 'a.exe', type: 'x/y', sizeBytes: 1 },
+        { name: 'a.xlsm', type: 'x/y', sizeBytes: 1 },
+        { name: 'a.rar', type: 'x/y', sizeBytes: 1 },
+      ],
+      { maxLength: 1 },
+    ),
   })
   .map(({ checks, greylist, ...rest }) => ({
     ...rest,
     checks: [
       ...checks.filter((check) => check !== null),
-      ...greylist.map((word, recipient) => ({ name: 'greylist', stage: 'rcpt' as const, result: word, detail: null, durationUs: 1, recipient })),
+      ...greylist.map((word, recipient) => ({
+        name: 'greylist',
+        stage: 'rcpt' as const,
+        result: word,
+        detail: null,
+        durationUs: 1,
+        recipient,
+      })),
     ],
   })) as fc.Arbitrary<Mail>
 
 /** Positions of the recipients that did not get it. */
 function turnedAway(event: TransactionEnded, count: number): Set<number> {
-  if (event.outcome === 'refused' || event.outcome === 'deferred') return new Set(Array.from({ length: count }, (_, index) => index))
+  if (event.outcome === 'refused' || event.outcome === 'deferred')
+    return new Set(Array.from({ length: count }, (_, index) => index))
   return new Set(event.recipients.flatMap((recipient, index) => (isTaken(recipient) ? [] : [index])))
 }
 
@@ -93,7 +110,9 @@ describe('a level', () => {
   it('adds, rule by rule, never more than a stricter one, and the strictest more than the laxest', () => {
     for (const group of levelGroups) {
       expect(levelRules[group].length).toBeGreaterThan(0)
-      const byLevel = all.map((level) => levelSettings(sameLevels(level)).filter((setting) => setting.group === group))
+      const byLevel = all.map((level) =>
+        levelSettings(sameLevels(level)).filter((setting) => setting.group === group),
+      )
       for (const [index] of levelRules[group].entries()) {
         const severities = byLevel.map((settings) => severity(settings[index]!.branch))
         expect(severities, byLevel[0]![index]!.ruleId).toEqual([...severities].sort((left, right) => right - left))
@@ -112,17 +131,24 @@ describe('a level', () => {
   })
 
   it('that is none is refused', () => {
-    for (const level of [0, 11, 1.5, Number.NaN]) expect(() => levelRuleset(sameLevels(level))).toThrow(/whole number from 1 to 10/)
+    for (const level of [0, 11, 1.5, Number.NaN])
+      expect(() => levelRuleset(sameLevels(level))).toThrow(/whole number from 1 to 10/)
   })
 
   it('turns away whomever a laxer one turns away, for every recipient of any mail', () => {
-    const levels = fc.record(Object.fromEntries(levelGroups.map((group) => [group, fc.constantFrom(...all)]))) as fc.Arbitrary<Levels>
+    const levels = fc.record(
+      Object.fromEntries(levelGroups.map((group) => [group, fc.constantFrom(...all)])),
+    ) as fc.Arbitrary<Levels>
     let refused = 0
     let taken = 0
     fc.assert(
       fc.property(levels, levels, fc.array(mail, { minLength: 1, maxLength: 5 }), (one, other, mails) => {
-        const stricter = Object.fromEntries(levelGroups.map((group) => [group, Math.min(one[group], other[group])])) as Levels
-        const [strict, lax] = [stricter, one].map((chosen) => compileRuleset(levelRuleset(chosen, { farAway: ['KP'] })))
+        const stricter = Object.fromEntries(
+          levelGroups.map((group) => [group, Math.min(one[group], other[group])]),
+        ) as Levels
+        const [strict, lax] = [stricter, one].map((chosen) =>
+          compileRuleset(levelRuleset(chosen, { farAway: ['KP'] })),
+        )
         for (const each of mails) {
           const count = each.recipients!.length
           const byStrict = turnedAway(judgeLive(each, strict!), count)

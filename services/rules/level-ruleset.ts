@@ -26,7 +26,14 @@ export function sameLevels(level: number): Levels {
   return Object.fromEntries(levelGroups.map((group) => [group, level])) as Levels
 }
 
-export type LevelSetting = { group: LevelGroup; level: number; ruleId: string; name: string; stage: Stage; branch: Branch | null }
+export type LevelSetting = {
+  group: LevelGroup
+  level: number
+  ruleId: string
+  name: string
+  stage: Stage
+  branch: Branch | null
+}
 
 /** What the levels set, rule by rule; `branch` is `null` where a level leaves the rule out. */
 export function levelSettings(levels: Levels): LevelSetting[] {

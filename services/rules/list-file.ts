@@ -5,7 +5,10 @@ export type ListEntry = { text: string; line: number }
 export function parseListFile(text: string): ListEntry[] {
   const entries: ListEntry[] = []
   // A `#` within a word belongs to it: addresses may have one.
-  for (const [index, line] of text.replace(/^\ufeff/, '').split(/\r?\n/).entries()) {
+  for (const [index, line] of text
+    .replace(/^\ufeff/, '')
+    .split(/\r?\n/)
+    .entries()) {
     const entry = line.replace(/(^|\s)#.*$/, '').trim()
     if (entry !== '') entries.push({ text: entry, line: index + 1 })
   }

@@ -86,7 +86,8 @@ function withListFiles(value: unknown, texts: ReadonlyMap<string, string> | null
     faults.addUnknownKeys(['lists', name], list, ['file'])
     const { file } = list
     const text = typeof file === 'string' ? texts?.get(file) : undefined
-    if (typeof file !== 'string' || file === '') faults.add(['lists', name], 'file is the name of a file with one entry a line')
+    if (typeof file !== 'string' || file === '')
+      faults.add(['lists', name], 'file is the name of a file with one entry a line')
     else if (text === undefined) faults.add(['lists', name, 'file'], ...unreadListFile(file, texts === null))
     else files.set(name, { file, entries: parseListFile(text) })
     return [name, (files.get(name)?.entries ?? []).map((entry) => entry.text)]

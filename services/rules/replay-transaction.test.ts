@@ -161,25 +161,40 @@ describe('replaying another rule set', () => {
     ['check.spf', { stage: 'mail', when: { attribute: 'check.spf', matches: 'x' } }],
     ['remote.country', { stage: 'connect', when: { country: 'DE' } }],
     ['remote.reverseName', { stage: 'connect', when: { attribute: 'remote.reverseName', exists: false } }],
-    ['remote.forwardConfirmed', { stage: 'rcpt', when: { not: { attribute: 'remote.forwardConfirmed', equals: true } } }],
+    [
+      'remote.forwardConfirmed',
+      { stage: 'rcpt', when: { not: { attribute: 'remote.forwardConfirmed', equals: true } } },
+    ],
   ])('cannot decide by %s, which nobody looked up or logged', (attribute, rule) => {
-    const { difference, undecidable } = replayTransaction(judgeLive({}, none), compiled({ rules: [{ ...rule, then: { weight: 9 } }] }), none)
+    const { difference, undecidable } = replayTransaction(
+      judgeLive({}, none),
+      compiled({ rules: [{ ...rule, then: { weight: 9 } }] }),
+      none,
+    )
     expect(difference).toBe('not-decidable')
     expect(undecidable).toEqual({ reason: 'not-logged', attributes: [attribute] })
   })
 
   it('decides by what is there, by what the old rules asked for too, and by a header that is always logged', () => {
     const byCountry = compiled({ rules: [{ stage: 'connect', when: { country: 'DE' }, then: { weight: 9 } }] })
-    const byCountryToo = compiled({ rules: [{ stage: 'connect', when: { country: 'FR' }, mode: 'shadow', then: {} }] })
-    const byName = compiled({ rules: [{ stage: 'connect', when: { attribute: 'remote.reverseName', exists: false }, then: { weight: 9 } }] })
-    const byMailer = compiled({ rules: [{ stage: 'header', when: { attribute: 'header.X-Mailer', exists: false }, then: { weight: 9 } }] })
+    const byCountryToo = compiled({
+      rules: [{ stage: 'connect', when: { country: 'FR' }, mode: 'shadow', then: {} }],
+    })
+    const byName = compiled({
+      rules: [{ stage: 'connect', when: { attribute: 'remote.reverseName', exists: false }, then: { weight: 9 } }],
+    })
+    const byMailer = compiled({
+      rules: [{ stage: 'header', when: { attribute: 'header.X-Mailer', exists: false }, then: { weight: 9 } }],
+    })
     const difference = (mail: Mail, rules: CompiledRuleset, judgedBy: CompiledRuleset) =>
       replayTransaction(judgeLive(mail, judgedBy), rules, judgedBy).difference
     expect(difference({ remote: { country: 'DE' } }, byCountry, none)).toBe('mark-or-weight-changed')
     expect(difference({}, byCountry, byCountryToo)).toBe('same')
     expect(difference({ remote: { forwardConfirmed: false } }, byName, none)).toBe('mark-or-weight-changed')
     expect(difference({}, byMailer, none)).toBe('mark-or-weight-changed')
-    expect(replayTransaction({ ...judgeLive({}, none), truncated: ['headers'] }, byMailer, none).difference).toBe('not-decidable')
+    expect(replayTransaction({ ...judgeLive({}, none), truncated: ['headers'] }, byMailer, none).difference).toBe(
+      'not-decidable',
+    )
   })
 
   it('does not take for answered what the old rules would have asked after they had accepted', () => {
@@ -204,8 +219,10 @@ describe('replaying another rule set', () => {
   })
 
   it('tells another stage, other codes and another way of delivery, and not another text', () => {
-    const reject = (more: object, stage = 'mail') => compiled({ rules: [{ stage, then: { reject: { text: 'No', ...more } } }] })
-    const difference = (before: CompiledRuleset, after: CompiledRuleset) => replayTransaction(judgeLive({}, before), after).difference
+    const reject = (more: object, stage = 'mail') =>
+      compiled({ rules: [{ stage, then: { reject: { text: 'No', ...more } } }] })
+    const difference = (before: CompiledRuleset, after: CompiledRuleset) =>
+      replayTransaction(judgeLive({}, before), after).difference
     expect(difference(reject({}), reject({ text: 'Never' }))).toBe('same')
     expect(difference(reject({}), reject({ code: 554 }))).toBe('ending-changed')
     expect(difference(reject({}), reject({ enhanced: '5.7.0' }))).toBe('ending-changed')
@@ -213,6 +230,8 @@ describe('replaying another rule set', () => {
     const copy = compiled({ rules: [{ stage: 'rcpt', then: { copy: 'archive@corp.test' } }] })
     expect(difference(none, copy)).toBe('ending-changed')
     expect(difference(copy, copy)).toBe('same')
+    const copyElsewhere = compiled({ rules: [{ stage: 'rcpt', then: { copy: 'other@corp.test' } }] })
+    expect(replayTransaction(judgeLive({}, copy), copyElsewhere, copy).difference).toBe('ending-changed')
   })
 })
 

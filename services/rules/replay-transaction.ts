@@ -46,7 +46,10 @@ export function replayTransaction(
   const changed = { before, after, newlyRefusedRecipients, newlyAcceptedRecipients }
   const undecidable = undecidableOf(after)
   return {
-    difference: undecidable === null ? differenceOf(event, after.outcome!, changed) : 'not-decidable',
+    difference:
+      undecidable === null
+        ? differenceOf(event, after.outcome!, changed, compiled, judgedBy ?? compiled)
+        : 'not-decidable',
     undecidable,
     ...changed,
   }
@@ -94,6 +97,8 @@ function differenceOf(
   event: TransactionEnded,
   outcome: Outcome,
   changed: Pick<Replay, 'after' | 'newlyRefusedRecipients' | 'newlyAcceptedRecipients'>,
+  compiled: CompiledRuleset,
+  judgedBy: CompiledRuleset,
 ): ReplayDifference {
   const { after, newlyRefusedRecipients, newlyAcceptedRecipients } = changed
   if (isRefused(outcome) && !isRefused(event.outcome)) return 'newly-refused'
@@ -111,7 +116,8 @@ function differenceOf(
     if (after.recipientOutcomes[index] !== recipient.outcome) return 'ending-changed'
     if (!isSameReply(after.recipientReplies.get(index) ?? null, recipient.reply)) return 'ending-changed'
   }
-  if (!isSameList(relaysOf(after.evaluations), relaysOf(event.evaluations))) return 'ending-changed'
+  const relaysThen = relaysOf(event.evaluations, judgedBy.ruleset.rules.length > 0 ? judgedBy : compiled)
+  if (!isSameList(relaysOf(after.evaluations, compiled), relaysThen)) return 'ending-changed'
   const isSameWeight = after.progress.weightThousandths === Math.round(event.weight * 1000)
   const isSameMarks = isSameList(after.progress.marks, event.marks)
   return isSameWeight && isSameMarks && outcome === event.outcome ? 'same' : 'mark-or-weight-changed'
@@ -127,13 +133,16 @@ function isSameReply(now: Reply | null, then: Reply | null): boolean {
   return now === null || then === null || (now.code === then.code && now.enhanced === then.enhanced)
 }
 
-/** Which rules sent it, or one of its recipients, elsewhere or also elsewhere. */
-export function relaysOf(evaluations: readonly Evaluation[]): readonly string[] {
+/** Where it, or one of its recipients, was sent instead or too; the log names the rule, and the rule the address. */
+export function relaysOf(evaluations: readonly Evaluation[], rules: CompiledRuleset): readonly string[] {
   let relays: string[] = noRelays
   for (const { recipient, hits } of evaluations)
-    for (const { action, shadow, ruleId } of hits)
-      if (!shadow && (action === 'redirect' || action === 'copy'))
-        (relays === noRelays ? (relays = []) : relays).push(`${action} ${recipient} ${ruleId}`)
+    for (const { action, branch, shadow, ruleId } of hits) {
+      if (shadow || (action !== 'redirect' && action !== 'copy')) continue
+      const rule = rules.ruleset.rules.find(({ id }) => id === ruleId)
+      if (relays === noRelays) relays = []
+      relays.push(`${action} ${recipient} ${ruleId} ${rule?.[branch]?.[action] ?? ''}`)
+    }
   return relays
 }
 

@@ -20,7 +20,9 @@ export class RuleEffects {
 
   constructor(compiled: CompiledRuleset) {
     this.#compiled = compiled
-    this.#effects = new Map(compiled.ruleset.rules.map(({ id, name, stage, mode }) => [id, { ruleId: id, name, stage, mode, ...noEffect }]))
+    this.#effects = new Map(
+      compiled.ruleset.rules.map(({ id, name, stage, mode }) => [id, { ruleId: id, name, stage, mode, ...noEffect }]),
+    )
   }
 
   add(event: TransactionEnded, after: Simulation, judgedBy: CompiledRuleset | null): void {
@@ -47,15 +49,22 @@ export class RuleEffects {
     const { markAt, rejectAt } = this.#compiled.ruleset
     const now = progress.weightThousandths
     const without = now - hit.thousandths
-    return [markAt, rejectAt].every((limit) => limit === null || now >= thousandths(limit) === without >= thousandths(limit))
+    return [markAt, rejectAt].every(
+      (limit) => limit === null || now >= thousandths(limit) === without >= thousandths(limit),
+    )
   }
 
-  #compareWithout(event: TransactionEnded, after: Simulation, effect: RuleEffect, judgedBy: CompiledRuleset | null): void {
+  #compareWithout(
+    event: TransactionEnded,
+    after: Simulation,
+    effect: RuleEffect,
+    judgedBy: CompiledRuleset | null,
+  ): void {
     const rules = this.#rulesWithout(effect)
     const unlogged: UnloggedAttributes | null = unloggedOf(event, this.#compiled, judgedBy)
     const without = simulateTransaction(event, rules, unlogged)
     if (without.outcome === null && after.outcome !== null) effect.perhapsSoleCauseCount += 1
-    else if (isSameEnd(without, after)) effect.redundantCount += 1
+    else if (isSameEnd(without, after, this.#compiled)) effect.redundantCount += 1
     else effect.soleCauseCount += 1
   }
 
@@ -99,9 +108,13 @@ function hitsByRule({ evaluations }: Simulation): Map<string, Hit> {
 }
 
 /** How it ended, for whom, and with which marks; weight by itself is no end. */
-function isSameEnd(left: Simulation, right: Simulation): boolean {
+function isSameEnd(left: Simulation, right: Simulation, rules: CompiledRuleset): boolean {
   if (left.outcome !== right.outcome || left.stage !== right.stage) return false
   if (left.recipientOutcomes.some((outcome, index) => outcome !== right.recipientOutcomes[index])) return false
-  const [marks, others] = [left.progress.marks, right.progress.marks].map((all) => all.filter((mark) => !mark.startsWith('header:X-Spam-Score:')))
-  return isSameList(marks!, others!) && isSameList(relaysOf(left.evaluations), relaysOf(right.evaluations))
+  const [marks, others] = [left.progress.marks, right.progress.marks].map((all) =>
+    all.filter((mark) => !mark.startsWith('header:X-Spam-Score:')),
+  )
+  return (
+    isSameList(marks!, others!) && isSameList(relaysOf(left.evaluations, rules), relaysOf(right.evaluations, rules))
+  )
 }

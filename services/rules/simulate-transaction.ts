@@ -199,7 +199,13 @@ function endingWithoutRecipients(
   const outcome = recipients.some((recipient) => recipient.outcome === 'refused') ? 'refused' : 'deferred'
   const first = recipients.findIndex((recipient) => recipient.outcome === outcome)
   const { reason } = recipients[first]!
-  return { outcome, stage: 'rcpt', reason, decidingRuleId: refusingRuleIds.get(first) ?? null, reply: replies.get(first) ?? null }
+  return {
+    outcome,
+    stage: 'rcpt',
+    reason,
+    decidingRuleId: refusingRuleIds.get(first) ?? null,
+    reply: replies.get(first) ?? null,
+  }
 }
 
 /** What becomes of a message that rules let through, unless the gateway itself refused it. */

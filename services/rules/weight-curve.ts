@@ -60,11 +60,14 @@ export class WeightCurve {
     const old = this.#steps
     this.#steps = new Map()
     this.#grain = 100
-    for (const [weight, { count, bytes }] of old) this.#addStep(Math.max(-100_000, Math.min(100_000, weight)), count, bytes)
+    for (const [weight, { count, bytes }] of old)
+      this.#addStep(Math.max(-100_000, Math.min(100_000, weight)), count, bytes)
   }
 }
 
 function isWeightDeciding({ outcome, stage, reason, progress }: Simulation): boolean {
   if (stage !== 'complete' || progress.isAccepted) return false
-  return reason === 'weight' || (outcome !== null && ['accepted', 'marked', 'discarded', 'quarantined'].includes(outcome))
+  return (
+    reason === 'weight' || (outcome !== null && ['accepted', 'marked', 'discarded', 'quarantined'].includes(outcome))
+  )
 }

@@ -97,7 +97,9 @@ export class BacktestJobs {
   async #runningId(): Promise<string | null> {
     const { database, tenantId } = this.#options
     const { rows } = await sql<{ id: string }>`
-      select backtest_id as id from backtest where tenant_id = ${tenantId} and state = 'running'`.execute(database.kysely)
+      select backtest_id as id from backtest where tenant_id = ${tenantId} and state = 'running'`.execute(
+      database.kysely,
+    )
     return rows[0]?.id ?? null
   }
 
@@ -148,13 +150,19 @@ export class BacktestJobs {
     await sql`insert into backtest_message (tenant_id, backtest_id, cell, id_time, transaction_id)
       select ${tenantId}, ${id}::uuid, f.cell, f.id_time, f.transaction_id
       from unnest(${found.map(({ cell }) => cell)}::text[], ${found.map(({ idTime }) => idTime)}::timestamptz[],
-        ${found.map(({ transactionId }) => transactionId)}::uuid[]) as f (cell, id_time, transaction_id)`.execute(database.kysely)
+        ${found.map(({ transactionId }) => transactionId)}::uuid[]) as f (cell, id_time, transaction_id)`.execute(
+      database.kysely,
+    )
   }
 
   async #finish(
     id: string,
     state: 'done' | 'cancelled' | 'failed',
-    { result = null, watermark = null, fault = null }: { result?: object | null; watermark?: bigint | null; fault?: string | null },
+    {
+      result = null,
+      watermark = null,
+      fault = null,
+    }: { result?: object | null; watermark?: bigint | null; fault?: string | null },
   ): Promise<void> {
     const { database, tenantId } = this.#options
     await sql`update backtest set state = ${state}, finished_at = ${new Date(this.#options.clock.nowMs())}, fault = ${fault},

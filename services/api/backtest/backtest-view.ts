@@ -29,7 +29,9 @@ export async function recentBacktests(database: Database, tenantId: string): Pro
 
 export async function backtestById(database: Database, tenantId: string, id: string): Promise<Backtest | null> {
   const { rows } = await sql<StoredBacktest>`
-    select ${columns}, result from backtest where tenant_id = ${tenantId} and backtest_id = ${id}::uuid`.execute(database.kysely)
+    select ${columns}, result from backtest where tenant_id = ${tenantId} and backtest_id = ${id}::uuid`.execute(
+    database.kysely,
+  )
   return rows[0] === undefined ? null : backtestOf(rows[0])
 }
 
@@ -73,5 +75,8 @@ export async function cellMessages(
   const rows = await messageRows(database, page, { clientId: null })
   const shown = rows.slice(0, limit)
   const last = shown.at(-1)
-  return { rows: shown, nextCursor: rows.length > limit && last !== undefined ? cursorText(last.transactionId, 0) : null }
+  return {
+    rows: shown,
+    nextCursor: rows.length > limit && last !== undefined ? cursorText(last.transactionId, 0) : null,
+  }
 }

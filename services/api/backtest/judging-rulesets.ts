@@ -45,7 +45,8 @@ export class JudgingRulesets {
 
 /** Content of its own time: read with care, and never an error. */
 function compiledOrNull(content: unknown): CompiledRuleset | null {
-  if (typeof content !== 'object' || content === null || !('rules' in content) || !Array.isArray(content.rules)) return null
+  if (typeof content !== 'object' || content === null || !('rules' in content) || !Array.isArray(content.rules))
+    return null
   const lists = Object.entries(('lists' in content && content.lists) || {}).map(([name, list]) => [
     name,
     Array.isArray((list as { entries?: unknown }).entries) ? (list as { entries: string[] }).entries : [],

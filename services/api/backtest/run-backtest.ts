@@ -42,7 +42,9 @@ export async function runBacktest(options: BacktestOptions): Promise<FinishedBac
   try {
     await client.query('begin transaction isolation level repeatable read, read only')
     // In the order of the key, off its index: a sort would first write all of the events to disk.
-    await client.query('set local statement_timeout = 0; set local enable_sort = off; set local enable_bitmapscan = off')
+    await client.query(
+      'set local statement_timeout = 0; set local enable_sort = off; set local enable_bitmapscan = off',
+    )
     return await replayAll(client, options)
   } finally {
     // Ends the cursor and the snapshot; on a connection that broke there is neither.
@@ -74,7 +76,9 @@ async function replayAll(client: pg.PoolClient, options: BacktestOptions): Promi
   for (;;) {
     await onProgress?.({ doneCount, totalCount, watermark })
     if (signal?.aborted === true) return { result: null, watermark }
-    const slice = await client.query<{ event: TransactionEnded; id_time: Date }>(`fetch ${rowsPerSlice} from backtest`)
+    const slice = await client.query<{ event: TransactionEnded; id_time: Date }>(
+      `fetch ${rowsPerSlice} from backtest`,
+    )
     if (slice.rows.length === 0) return { result: tally.result(), watermark }
     const found: FoundDifference[] = []
     for (const { event, id_time } of slice.rows) {

@@ -47,7 +47,12 @@ export function addBacktestRoutes(server: ApiServer, context: ApiContext, jobs: 
       const { days } = request.body
       const backtest = await foundBacktest(started)
       const detail = { days, rulesetHash: backtest.rulesetHash }
-      await recordAudit(database, tenantId, { actor: login.name, action: 'backtest.started', subject: started, detail })
+      await recordAudit(database, tenantId, {
+        actor: login.name,
+        action: 'backtest.started',
+        subject: started,
+        detail,
+      })
       return await reply.code(202).send(backtest)
     },
   )
@@ -68,7 +73,11 @@ export function addBacktestRoutes(server: ApiServer, context: ApiContext, jobs: 
     '/backtests/:id',
     {
       config: { roles: readingRoles },
-      schema: { summary: 'How far a backtest is, and its result', params, response: { 200: Backtest, 404: ApiError } },
+      schema: {
+        summary: 'How far a backtest is, and its result',
+        params,
+        response: { 200: Backtest, 404: ApiError },
+      },
     },
     async (request) => {
       await jobs.settleInterrupted()
@@ -91,7 +100,8 @@ export function addBacktestRoutes(server: ApiServer, context: ApiContext, jobs: 
       const backtest = await foundBacktest(request.params.id)
       const { cell, cursor = null, limit = 100 } = request.query
       const page = await cellMessages(database, { tenantId, backtest, cell, cursor, limit })
-      if (page === null) throw new ApiFault('bad-request', 'The cursor is not one of ours: start again at the first page')
+      if (page === null)
+        throw new ApiFault('bad-request', 'The cursor is not one of ours: start again at the first page')
       return page
     },
   )

@@ -52,7 +52,9 @@ describe('a list in a file', () => {
     await unlink(path.join(folder, 'lists/traps.txt'))
     expect(await rules.isChanged()).toBe(true)
     expect((await rules.load()).hash).toBe(before.hash)
-    expect(told).toEqual(['The list lists/traps.txt of the rule set can no longer be read: its last content stays in force'])
+    expect(told).toEqual([
+      'The list lists/traps.txt of the rule set can no longer be read: its last content stays in force',
+    ])
     expect(await rules.isChanged()).toBe(false)
     await write('lists/traps.txt', 'c@corp.test\n')
     expect(await rules.isChanged()).toBe(true)
@@ -61,7 +63,9 @@ describe('a list in a file', () => {
 
   it('that could never be read is a fault with its place', async () => {
     await write('rules.yaml', ruleset)
-    await expect(rules.load()).rejects.toThrow(/rules\.yaml:2:25: lists\.traps\.file: The list lists\/traps\.txt cannot be read \(Check its name/)
+    await expect(rules.load()).rejects.toThrow(
+      /rules\.yaml:2:25: lists\.traps\.file: The list lists\/traps\.txt cannot be read \(Check its name/,
+    )
     expect(await rules.isChanged()).toBe(false)
     await write('lists/traps.txt', 'a@corp.test\n')
     expect(await rules.isChanged()).toBe(true)

@@ -47,7 +47,8 @@ export class RulesFile {
     const parsed = parseRuleset(text, this.#file, read)
     if ('faults' in parsed) throw new Error(`the rule set has faults: ${parsed.faults.map(faultText).join('; ')}`)
     this.#listTexts = read
-    for (const name of lost) this.#onLostList(`The list ${name} of the rule set can no longer be read: its last content stays in force`)
+    for (const name of lost)
+      this.#onLostList(`The list ${name} of the rule set can no longer be read: its last content stays in force`)
     return compileRuleset(parsed.ruleset)
   }
 }
