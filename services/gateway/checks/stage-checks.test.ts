@@ -144,13 +144,21 @@ describe('what nobody can tell', () => {
     await start({
       rules: ruleset(
         rule('named', 'mail', '{attribute: remote.reverseName, exists: true}', '{reject: {text: named}}', branches),
-        rule('nameless', 'mail', '{not: {attribute: remote.reverseName, exists: true}}', '{reject: {text: nameless}}'),
+        rule(
+          'nameless',
+          'mail',
+          '{not: {attribute: remote.reverseName, exists: true}}',
+          '{reject: {text: nameless}}',
+        ),
         rule('open', 'mail', '{not: {attribute: remote.forwardConfirmed, equals: true}}', '{reject: {text: open}}'),
       ),
     })
     harness.names.mishaps.set('*', 'servfail')
     expect(await deliver(harness.connect())).toMatch(/^250 /)
-    expect(harness.log.transactions[0]).toMatchObject({ weight: 7, checks: [{ name: 'reverse-dns', result: 'unknown' }] })
+    expect(harness.log.transactions[0]).toMatchObject({
+      weight: 7,
+      checks: [{ name: 'reverse-dns', result: 'unknown' }],
+    })
   })
 
   it('is unknown where a check fails by a fault, and the operator is told', async () => {
