@@ -12,7 +12,7 @@ export async function pluginHarness(plugins: string, { rules, data }: { rules?: 
   const harness = new Harness({ config: yaml, ...(rules === undefined ? {} : { rules }) })
   const told: PluginHarness['told'] = []
   const note = (level: string) => ((fields: Record<string, unknown>, text: string) => void told.push({ level, fields, text })) as never
-  const open = await openPlugins(data === undefined ? config : { ...config, data }, {
+  const open = await openPlugins(data === undefined ? config : { ...config, data }, 'mx.test', {
     clock: systemClock,
     log: { info: note('info'), warn: note('warn'), error: note('error') },
   })

@@ -87,7 +87,7 @@ async function open(
   const { checks, close: closeChecks } = await openChecks({ config, hostname: gatewayName, clock, log })
   closers.push(closeChecks)
 
-  const { plugins, close: closePlugins } = await openPlugins(config, { clock, log })
+  const { plugins, close: closePlugins } = await openPlugins(config, gatewayName, { clock, log })
   closers.push(closePlugins)
 
   const tls = config.smtp.tls === undefined ? null : new ServerTls(config.smtp.tls, log)

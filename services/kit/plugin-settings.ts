@@ -47,9 +47,57 @@ export const ClamdSettings = Type.Object(
   strict,
 )
 
+/** From which score on a message is called `probable` and `certain` spam. */
+const scores = (probable: number, certain: number) =>
+  Type.Object(
+    { probable: Type.Number({ default: probable }), certain: Type.Number({ default: certain }) },
+    { ...strict, default: {} },
+  )
+
+const Url = (fallback?: string) =>
+  Type.String({
+    pattern: '^https?://[^\\s/]+(/\\S*)?$',
+    description: 'a URL like http://127.0.0.1:8000/scan',
+    ...(fallback === undefined ? {} : { default: fallback }),
+  })
+
+export const RspamdSettings = Type.Object(
+  {
+    ...shared({ name: 'rspamd', maxBytes: 50_000_000, timeLimitMs: 30_000 }),
+    url: Url('http://127.0.0.1:11333'),
+    password: Type.Optional(Type.String({ pattern: '^[\\x21-\\x7e]+$', description: 'printable ASCII without blanks' })),
+    scores: scores(6, 15),
+  },
+  strict,
+)
+
+export const SpamdSettings = Type.Object(
+  {
+    ...shared({ name: 'spamd', maxBytes: 1_000_000, timeLimitMs: 60_000 }),
+    address: DaemonAddress('127.0.0.1:783'),
+    /** Whose preferences count. */
+    user: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._@+-]+$', description: 'name of a user, without blanks' })),
+    scores: scores(5, 10),
+  },
+  strict,
+)
+
+export const HttpSettings = Type.Object(
+  {
+    ...shared({ name: 'http', maxBytes: 50_000_000, timeLimitMs: 30_000 }),
+    url: Url(),
+    /** Sent as `Authorization: Bearer …`. */
+    token: Type.Optional(Type.String({ pattern: '^[\\x21-\\x7e]+$', description: 'printable ASCII without blanks' })),
+  },
+  strict,
+)
+
 export const PluginSettings = Type.Object(
   {
     clamd: Type.Array(ClamdSettings, { default: [] }),
+    rspamd: Type.Array(RspamdSettings, { default: [] }),
+    spamd: Type.Array(SpamdSettings, { default: [] }),
+    http: Type.Array(HttpSettings, { default: [] }),
   },
   { ...strict, default: {} },
 )

@@ -6,9 +6,15 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { peer } from './peers.ts'
-import { until } from './product.ts'
+import { freePort, until } from './product.ts'
 
 export const clamd = peer('clamd', 'clamav-daemon')
+
+export const rspamd = peer('rspamd', 'rspamd')
+export const spamd = peer('spamd', 'spamd')
+
+/** Every spam filter takes this text for spam. */
+export const gtube = 'XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X'
 
 /** Pieces, so that no scanner takes this file for it. */
 export const eicar = ['X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR', '-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*'].join('')
@@ -35,6 +41,38 @@ export async function startClamd({ streamMaxLength = '25M' } = {}): Promise<Mail
     ].join('\n'),
   )
   return await run(clamd.path, ['-c', path.join(folder, 'clamd.conf')], folder, address)
+}
+
+/** Knows one word beside GTUBE: `xyzzy` in the body is 7 points. */
+export async function startRspamd(): Promise<MailDaemon> {
+  const folder = await makeFolder('rspamd', '_rspamd')
+  const address = `127.0.0.1:${await freePort()}`
+  // Its own list of top-level domains takes some ten seconds to compile.
+  await writeFile(path.join(folder, 'tld.dat'), 'example\ncom\n')
+  await writeFile(
+    path.join(folder, 'rspamd.conf'),
+    [
+      `options { pidfile = "${folder}/rspamd.pid"; tempdir = "${folder}"; hs_cache_dir = "${folder}"; filters = "regexp";`,
+      `  url_tld = "${folder}/tld.dat"; dns { nameserver = ["127.0.0.1:1"]; timeout = 0.1s; retransmits = 1; } }`,
+      'logging { type = "console"; level = "error"; }',
+      `worker "normal" { bind_socket = "${address}"; count = 1; }`,
+      'actions { reject = 15; add_header = 6; greylist = 4; }',
+      'regexp { TEST_WORD { re = "/xyzzy/i{body}"; score = 7.0; } }',
+      '',
+    ].join('\n'),
+  )
+  const user = process.getuid?.() === 0 ? ['-u', '_rspamd', '-g', '_rspamd'] : ['-i']
+  return await run(rspamd.path, ['-f', '-c', path.join(folder, 'rspamd.conf'), ...user], folder, address)
+}
+
+/** With Debian's rules, and no look at the network. */
+export async function startSpamd(): Promise<MailDaemon> {
+  const folder = await makeFolder('spamd', 'debian-spamd')
+  const address = path.join(folder, 'spamd.sock')
+  const user = process.getuid?.() === 0 ? ['-u', 'debian-spamd'] : []
+  const children = ['--min-children', '1', '--max-children', '2', '--min-spare', '1', '--max-spare', '1']
+  const words = ['-L', '-x', '-H', folder, '-s', 'stderr', `--socketpath=${address}`, '--socketmode=0666', ...children, ...user]
+  return await run(spamd.path, words, folder, address)
 }
 
 async function makeFolder(name: string, user: string): Promise<string> {

@@ -6,6 +6,9 @@
  */
 import type { Config } from '../../kit/config.ts'
 import { clamdPlugin } from './clamd/clamd-plugin.ts'
+import { httpPlugin } from './http/http-plugin.ts'
+import { rspamdPlugin } from './rspamd/rspamd-plugin.ts'
+import { spamdPlugin } from './spamd/spamd-plugin.ts'
 import type { PluginDeps } from './guarded-plugin.ts'
 import { noPlugins, type MessagePlugins } from './plugin-contract.ts'
 import { PluginSet } from './plugin-set.ts'
@@ -15,16 +18,22 @@ const versionMs = 2_000
 
 export type OpenPlugins = { plugins: MessagePlugins; close(): Promise<void> }
 
-export async function openPlugins(config: Config, deps: PluginDeps): Promise<OpenPlugins> {
-  const plugins = await pluginsOf(config, deps)
+/** `hostname`: of the gateway in its greeting. */
+export async function openPlugins(config: Config, hostname: string, deps: PluginDeps): Promise<OpenPlugins> {
+  const plugins = await pluginsOf(config, hostname, deps)
   if (plugins.length === 0) return { plugins: noPlugins, close: async () => {} }
   const set = new PluginSet(plugins, deps)
   for (const plugin of plugins) void tell(plugin, deps)
   return { plugins: set, close: () => set.close() }
 }
 
-async function pluginsOf({ plugins }: Config, deps: PluginDeps): Promise<Plugin[]> {
-  return [...plugins.clamd.map((settings) => clamdPlugin(settings, deps.clock))]
+async function pluginsOf({ plugins }: Config, hostname: string, { clock }: PluginDeps): Promise<Plugin[]> {
+  return [
+    ...plugins.clamd.map((settings) => clamdPlugin(settings, clock)),
+    ...plugins.rspamd.map((settings) => rspamdPlugin(settings)),
+    ...plugins.spamd.map((settings) => spamdPlugin(settings, hostname, clock)),
+    ...plugins.http.map((settings) => httpPlugin(settings)),
+  ]
 }
 
 async function tell({ kind, settings, version }: Plugin, { log }: PluginDeps): Promise<void> {
