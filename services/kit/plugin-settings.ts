@@ -92,12 +92,32 @@ export const HttpSettings = Type.Object(
   strict,
 )
 
+export const DkimSettings = Type.Object(
+  {
+    ...shared({ name: 'dkim', directions: ['outbound'], maxBytes: 100_000_000, timeLimitMs: 60_000 }),
+    keys: Type.Array(
+      Type.Object(
+        {
+          domain: Type.String({ pattern: '^[^@\\s]+$', description: 'a domain like example.org, without "@" and blanks' }),
+          selector: Type.String({ pattern: '^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$', description: 'a name of letters, digits, dots and hyphens' }),
+          /** PEM, without a passphrase. */
+          file: Type.String({ minLength: 1 }),
+        },
+        strict,
+      ),
+      { minItems: 1 },
+    ),
+  },
+  strict,
+)
+
 export const PluginSettings = Type.Object(
   {
     clamd: Type.Array(ClamdSettings, { default: [] }),
     rspamd: Type.Array(RspamdSettings, { default: [] }),
     spamd: Type.Array(SpamdSettings, { default: [] }),
     http: Type.Array(HttpSettings, { default: [] }),
+    dkim: Type.Array(DkimSettings, { default: [] }),
   },
   { ...strict, default: {} },
 )

@@ -76,6 +76,13 @@ function withAbsolutePaths(config: Config, folderOf: (field: string) => string):
       ...config.checks,
       ...(countryFile === undefined ? {} : { countryFile: resolve(folderOf('checks.countryFile'), countryFile) }),
     },
+    plugins: {
+      ...config.plugins,
+      dkim: config.plugins.dkim.map((plugin) => ({
+        ...plugin,
+        keys: plugin.keys.map((key) => ({ ...key, file: resolve(folderOf('plugins.dkim'), key.file) })),
+      })),
+    },
     recipients: {
       ...config.recipients,
       ...(directory === undefined ? {} : { directory: resolve(folderOf('recipients.directory'), directory) }),

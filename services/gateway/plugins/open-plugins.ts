@@ -6,6 +6,7 @@
  */
 import type { Config } from '../../kit/config.ts'
 import { clamdPlugin } from './clamd/clamd-plugin.ts'
+import { dkimPlugin } from './dkim/dkim-plugin.ts'
 import { httpPlugin } from './http/http-plugin.ts'
 import { rspamdPlugin } from './rspamd/rspamd-plugin.ts'
 import { spamdPlugin } from './spamd/spamd-plugin.ts'
@@ -33,6 +34,8 @@ async function pluginsOf({ plugins }: Config, hostname: string, { clock }: Plugi
     ...plugins.rspamd.map((settings) => rspamdPlugin(settings)),
     ...plugins.spamd.map((settings) => spamdPlugin(settings, hostname, clock)),
     ...plugins.http.map((settings) => httpPlugin(settings)),
+    // Last: what is signed must not change any more.
+    ...(await Promise.all(plugins.dkim.map((settings) => dkimPlugin(settings, clock)))),
   ]
 }
 
