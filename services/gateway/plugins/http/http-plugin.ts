@@ -16,7 +16,7 @@ const recipientOctets = 4_096
 
 export function httpPlugin(settings: Static<typeof HttpSettings>): Plugin {
   const { url, token } = settings
-  const secret = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  const secret: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
   return {
     kind: 'http',
     settings,
@@ -53,7 +53,7 @@ function envelopeHeaders({ transaction, digest }: PluginMessage): Record<string,
 
 /** A lone surrogate cannot be encoded, and stands in no address that was decoded from UTF-8. */
 function encoded(text: string): string {
-  return encodeURIComponent(text.toWellFormed()).replaceAll('%40', '@')
+  return encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd')).replaceAll('%40', '@')
 }
 
 function findingOf({ status, body }: HttpAnswer): PluginFinding {

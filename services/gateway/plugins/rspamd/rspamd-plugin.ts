@@ -17,7 +17,7 @@ const recipientsTold = 50
 
 export function rspamdPlugin(settings: Static<typeof RspamdSettings>): Plugin {
   const base = settings.url.replace(/\/+$/, '')
-  const secret = settings.password === undefined ? {} : { Password: settings.password }
+  const secret: Record<string, string> = settings.password === undefined ? {} : { Password: settings.password }
   return {
     kind: 'rspamd',
     settings,
