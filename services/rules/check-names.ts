@@ -17,6 +17,8 @@ export type KnownCheck = {
   /** What a result not in `results` must look like. */
   resultPattern?: RegExp
   description: string
+  /** Asked a moment later it may answer otherwise: it counts, or waits. */
+  isFleeting?: true
 }
 
 export const unknownResult = 'unknown'
@@ -55,12 +57,14 @@ export const builtInChecks: readonly KnownCheck[] = [
   },
   {
     name: 'greylist',
+    isFleeting: true,
     from: 'rcpt',
     results: ['wait', 'passed', 'known', 'exempt'],
     description: 'whether this remote, sender and recipient were seen before, long enough ago; wait: not yet',
   },
   {
     name: 'trap',
+    isFleeting: true,
     from: 'rcpt',
     results: ['listed', 'clear'],
     description: 'this remote or sender wrote to a trap address lately, or does so now',
@@ -97,6 +101,7 @@ export const checkFamilies: readonly (KnownCheck & { prefix: string })[] = [
   },
   {
     prefix: 'rate-',
+    isFleeting: true,
     name: 'rate-<name>',
     from: 'connect',
     results: ['within', 'over'],

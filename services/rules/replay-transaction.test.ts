@@ -197,6 +197,23 @@ describe('replaying another rule set', () => {
     )
   })
 
+  it('takes an answer that was given later then, where it would have been the same, and not one that counts', () => {
+    const asking = (stage: string, check: string, is: string) =>
+      compiled({ rules: [{ stage, when: { check, is }, then: { weight: 9 } }] })
+    const answered = (name: string, result: string): Mail => ({
+      checks: [{ name, stage: 'complete', result, detail: null, durationUs: 1 }],
+    })
+    const moved = (check: string, is: string, answer: string, mail: Mail = answered(check, answer)) =>
+      replayTransaction(judgeLive(mail, asking('complete', check, is)), asking('mail', check, is), none)
+    expect(moved('spf', 'fail', 'fail')).toMatchObject({
+      difference: 'same',
+      after: { progress: { weightThousandths: 9_000 } },
+    })
+    expect(moved('spf', 'fail', 'pass').difference).toBe('same')
+    expect(moved('spf', 'fail', 'pass', {}).difference).toBe('not-decidable')
+    expect(moved('rate-sender', 'over', 'over').difference).toBe('not-decidable')
+  })
+
   it('does not take for answered what the old rules would have asked after they had accepted', () => {
     const asks = { id: 'asks', stage: 'mail', when: { check: 'spf', is: 'fail' }, then: { weight: 9 } }
     const accepting = compiled({ rules: [{ stage: 'helo', then: { accept: true } }, asks] })

@@ -9,7 +9,8 @@
  */
 import type { Evaluation, LoggedRecipient, Reply, TransactionEnded } from '../contracts/event.ts'
 import { stages, type Outcome, type Reason, type RecipientOutcome, type Stage } from '../contracts/vocabulary.ts'
-import { attributesOf, isTaken } from './attributes.ts'
+import { attributesOf, isTaken, type Attributes } from './attributes.ts'
+import { checkNamed } from './check-names.ts'
 import type { CompiledRuleset } from './compile-ruleset.ts'
 import {
   evaluateStage,
@@ -66,7 +67,10 @@ export function simulateTransaction(
 
   const run = (stage: Stage, recipient: number | null): Verdict | null => {
     const attributes = attributesOf(event, stage, recipient, recipients)
-    attributes.unlogged = unlogged === null ? null : unlogged[stage]
+    if (unlogged !== null) {
+      attributes.unlogged = unlogged[stage]
+      attributes.checks = withLaterAnswers(event, attributes.checks, stage, unlogged[stage])
+    }
     const observe = observer?.beginStage(stage, recipient, progress)
     const result = evaluateStage(compiled, stage, attributes, progress, recipient, observe)
     observer?.endStage(stage, recipient, result)
@@ -110,6 +114,26 @@ export function simulateTransaction(
     if (ending !== null) return ended(ending)
   }
   throw new Error('The last stage always ends a transaction')
+}
+
+/**
+ * With what was only asked at a later stage then, and would have been answered the same at this one: a rule that moves
+ * to an earlier stage can be tried on the past.
+ */
+function withLaterAnswers(
+  event: TransactionEnded,
+  seen: Attributes['checks'],
+  stage: Stage,
+  unlogged: ReadonlySet<string>,
+): Attributes['checks'] {
+  if (unlogged.size === 0 || event.checks.length === 0) return seen
+  const later = event.checks.filter(({ name, stage: asked, recipient }) => {
+    if (recipient != null || stages.indexOf(asked) <= stages.indexOf(stage) || !unlogged.has(`check.${name}`))
+      return false
+    const check = checkNamed(name)
+    return check !== null && check.isFleeting !== true && stages.indexOf(check.from) <= stages.indexOf(stage)
+  })
+  return later.length === 0 ? seen : [...seen, ...later]
 }
 
 const noUndecided: readonly UndecidedRule[] = []
