@@ -29,7 +29,15 @@ export type Batch = {
   fileName: string
 }
 
-export type BatchLimits = { events: number; sizeBytes: number }
+export type BatchLimits = {
+  events: number
+  sizeBytes: number
+  /**
+   * Share of both for the first batch, doubled with each until it is whole: the database gets its first rows while the
+   * rest is decoded. 1 where it is left out.
+   */
+  firstShare?: number
+}
 
 export type BatchBuilderOptions = {
   tenantId: string
@@ -47,12 +55,15 @@ export class BatchBuilder {
   /** Whether positions in this file are those of one segment. */
   #isOneSegment: boolean
   #sizeBytes = 0
+  /** Of the limits, for the batch that is being filled. */
+  #share: number
   #batch: Batch
   #otherRows: CopyRows
 
   constructor(options: BatchBuilderOptions) {
     this.#options = options
     this.#header = options.header
+    this.#share = options.limits.firstShare ?? 1
     this.#isOneSegment = options.header !== null
     this.#batch = this.#emptyWith(new CopyRows(options.tenantId, options.recipientIds))
     this.#otherRows = new CopyRows(options.tenantId, options.recipientIds)
@@ -64,7 +75,8 @@ export class BatchBuilder {
 
   get isFull(): boolean {
     const { events, sizeBytes } = this.#options.limits
-    return this.#sizeBytes >= sizeBytes || this.#batch.lines.length + this.#batch.rejected.length >= events
+    const lineCount = this.#batch.lines.length + this.#batch.rejected.length
+    return this.#sizeBytes >= sizeBytes * this.#share || lineCount >= events * this.#share
   }
 
   add(line: Line): void {
@@ -104,6 +116,7 @@ export class BatchBuilder {
     this.#batch = this.#emptyWith(this.#otherRows)
     this.#otherRows = batch.rows
     this.#sizeBytes = 0
+    this.#share = Math.min(1, this.#share * 2)
     return batch
   }
 

@@ -32,7 +32,7 @@ export type IngestOptions = {
   onStored?: (counts: StoredCounts, completeBytes: number) => void
 }
 
-export const bulkLimits: BatchLimits = { events: 20_000, sizeBytes: 16_777_216 }
+export const bulkLimits: BatchLimits = { events: 20_000, sizeBytes: 16_777_216, firstShare: 1 / 16 }
 /** More than arrives while a batch lingers: where the database falls behind, batches grow and cost less a line. */
 export const followLimits: BatchLimits = { events: 4_000, sizeBytes: 8_388_608 }
 

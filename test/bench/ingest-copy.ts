@@ -16,7 +16,7 @@ import { findProgram } from './peer-program.ts'
 import { createSampleLog, monthsUpTo, writeSegment } from './sample-log.ts'
 
 /** Ten million would tell nothing that one million does not: both sides load at a steady rate. */
-const transactionCounts: Record<Scale, number> = { small: 5_000, default: 1_000_000, large: 1_000_000 }
+const transactionCounts: Record<Scale, number> = { small: 30_000, default: 1_000_000, large: 1_000_000 }
 const runCount = 3
 const template = 'bench_template'
 
