@@ -4,10 +4,16 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import fc from 'fast-check'
+import { Value } from 'typebox/value'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { BacktestJobs } from '../services/api/backtest/backtest-jobs.ts'
 import { runBacktest } from '../services/api/backtest/run-backtest.ts'
-import type { Backtest, BacktestMessages } from '../services/contracts/backtest.ts'
+import {
+  Backtest as BacktestSchema,
+  BacktestMessages as BacktestMessagesSchema,
+  type Backtest,
+  type BacktestMessages,
+} from '../services/contracts/backtest.ts'
 import { transactionIdOf } from '../services/contracts/transaction-id.ts'
 import { ensureTenant } from '../services/database/ensure-tenant.ts'
 import { demoAsset, demoConfig } from '../services/demo/demo-config.ts'
@@ -207,6 +213,7 @@ describe('a backtest of the API', () => {
       fault: null,
     })
     expect(backtest.watermark).toMatch(/^\d+$/)
+    expect([...Value.Errors(BacktestSchema, backtest)]).toEqual([])
     const result = backtest.result!
     expect(result.counts).toMatchObject({ same: 315, 'newly-refused': 135 })
     const seen = new Set<string>()
@@ -219,6 +226,7 @@ describe('a backtest of the API', () => {
         )
         expect(reply.status, reply.text).toBe(200)
         const page = reply.json() as BacktestMessages
+        expect([...Value.Errors(BacktestMessagesSchema, page)]).toEqual([])
         for (const row of page.rows) {
           expect(row.outcome).toBe(before)
           if (cell.startsWith('newly-refused')) expect(row.subject).toBe('casino')
