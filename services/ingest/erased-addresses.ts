@@ -64,7 +64,27 @@ export function withoutErased(
     const replacement = replacementOf(found, null)!
     return { ...line, line: Buffer.from(replacement), detail: replaced(line.detail, (address) => replacementOf(address, null)) }
   })
-  return { lines: cleaned, rejected: cleanRejected, recipientIds: (address) => originals.get(address) ?? recipientIds(address), isChanged }
+  const known = idsOfReplacements(erased)
+  return { lines: cleaned, rejected: cleanRejected, recipientIds: (address) => originals.get(address) ?? known.get(address) ?? recipientIds(address), isChanged }
+}
+
+/** A line that waited while its address was erased has only the replacement, which begins with the id. */
+function idsOfReplacements(erased: NonNullable<ErasedAddresses>): ReadonlyMap<string, string> {
+  const ids = new Map<string, string>()
+  for (const [id, { replacement }] of erased) {
+    if (replacement.startsWith(`erased-${id.replaceAll('-', '').slice(0, 12)}`)) ids.set(replacement, id)
+  }
+  return ids
+}
+
+/** A line that waits for others, without the addresses that were erased since it was written. */
+export function textWithoutErased(text: string, atMs: number, erased: NonNullable<ErasedAddresses>, recipientIds: RecipientIds): string {
+  if (!text.includes('@')) return text
+  const at = new Date(atMs).toISOString()
+  return replaced(text, (address) => {
+    const found = erased.get(recipientIds(address.toLowerCase()))
+    return found === undefined || at > found.erasedAt ? null : found.replacement
+  })
 }
 
 function rememberIds(before: TransactionEnded, clean: TransactionEnded, originals: Map<string, string>, recipientIds: RecipientIds): void {

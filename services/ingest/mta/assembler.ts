@@ -7,8 +7,11 @@
  * Why     an unfinished thread is its raw lines. They are carried to the next file, or the next run, and read again
  *         there. A line that is already among them is the same line of a copy. Lines whose thread began before the
  *         file wait until the file with its beginning is read; nothing is made of them before.
- * Limits  in memory are the threads that are not finished: the queue of the MTA.
+ * Limits  in memory are the threads that are not finished: the queue of the MTA. What no line spoke of for
+ *         `mostSilenceMs` of log time, and after another file, is given up: a message as far as it is known, lines
+ *         without a beginning as not understood.
  */
+import { hash } from 'node:crypto'
 import type { TollgateEvent } from '../../contracts/event.ts'
 import type { LogClock } from './log-clock.ts'
 import { unknown, type LineFrame, type MtaSource, type ReadLine, type ThreadLine } from './mta-line.ts'
@@ -42,22 +45,38 @@ export type ThreadLinks = {
 }
 
 /** Time, line, and whether the line is the thread's own and not handed on from its session. */
-export type CarriedLine = readonly [timeMs: number, raw: string, isOwn: boolean]
+export type CarriedLine = readonly [timeMs: number, raw: string, isOwn: boolean, digest: string]
 export type CarriedThread = { key: string; host: string; hasBeginning: boolean; lines: CarriedLine[] }
 
 type OpenThread = { key: string; host: string; thread: MtaThread; lines: CarriedLine[]; lastMs: number; unmatched: Map<string, number> }
 
 /** After so long without a line a session is over, whatever its end was. Postfix itself waits for five minutes. */
 const sessionSilenceMs = 3_600_000
+/** Longer than any MTA tries to deliver. */
+export const mostSilenceMs = 30 * 86_400_000
+const dayMs = 86_400_000
+
+export type AssemblerOptions = {
+  nowMs?: () => number
+  /** The line without the addresses that were erased after it was written. */
+  clean?: (raw: string, timeMs: number) => string
+  /** Lines whose beginning never came. */
+  onForsaken?: (lines: readonly CarriedLine[]) => void
+}
+
+type Tail = CarriedThread & { digests: Set<string> }
 
 export class Assembler {
   readonly #adapter: MtaAdapter
   readonly #clock: LogClock
   readonly #emit: Emit
+  readonly #options: AssemblerOptions
   #open = new Map<string, OpenThread>()
   /** Unfinished ones of earlier files that no line of this file spoke of yet. */
   #heads = new Map<string, CarriedThread>()
-  #tails = new Map<string, CarriedThread>()
+  #tails = new Map<string, Tail>()
+  /** Those that waited already when this file began. */
+  #waited = new Set<string>()
   /** Sessions that began after the first line of this file: it may be a copy in which they are read again. */
   #aside = new Map<string, CarriedThread>()
   #hostsOfFile = new Set<string>()
@@ -66,11 +85,16 @@ export class Assembler {
   #newestMs = new Map<string, number>()
   #changed = new Set<string>()
 
-  constructor(adapter: MtaAdapter, clock: LogClock, emit: Emit, carried: readonly CarriedThread[] = []) {
+  constructor(adapter: MtaAdapter, clock: LogClock, emit: Emit, carried: readonly CarriedThread[] = [], options: AssemblerOptions = {}) {
     this.#adapter = adapter
     this.#clock = clock
     this.#emit = emit
-    for (const thread of carried) (thread.hasBeginning ? this.#heads : this.#tails).set(thread.key, thread)
+    this.#options = options
+    for (const thread of carried) {
+      if (thread.hasBeginning) this.#heads.set(thread.key, thread)
+      else this.#tails.set(thread.key, { ...thread, digests: new Set(thread.lines.map(([timeMs, , , digest]) => `${timeMs} ${digest}`)) })
+    }
+    this.#waited = new Set(this.#tails.keys())
   }
 
   /** What the line is; threads are told of theirs. */
@@ -79,11 +103,14 @@ export class Assembler {
     if (frame === null) return unknown('no-format')
     const timeMs = this.#clock.timeMsOf(frame.stamp)
     if (timeMs === null) return unknown('no-time')
-    const read = this.#adapter.read(frame, raw, timeMs)
+    const clean = this.#options.clean?.(raw, timeMs) ?? raw
+    const read = this.#adapter.read(clean === raw ? frame : (this.#adapter.frame(clean) ?? frame), clean, timeMs)
     if (read.is === 'unknown') return read
     if (!this.#hostsOfFile.has(frame.host)) this.#beginHost(frame.host, timeMs)
-    if (timeMs > (this.#newestMs.get(frame.host) ?? 0)) this.#newestMs.set(frame.host, timeMs)
-    if (read.is === 'thread') this.#routeAll(read.line)
+    // One line of a clock that ran ahead makes nothing old.
+    const isPossible = timeMs <= (this.#options.nowMs ?? Date.now)() + dayMs
+    if (isPossible && timeMs > (this.#newestMs.get(frame.host) ?? 0)) this.#newestMs.set(frame.host, timeMs)
+    if (read.is === 'thread') this.#routeAll({ ...read.line, digest: digestOf(raw) })
     return read
   }
 
@@ -103,11 +130,12 @@ export class Assembler {
     this.#hostsOfFile.clear()
     for (const tail of [...this.#tails.values()]) {
       const head = this.#heads.get(tail.key)
+      inOrderOfTime(tail)
       if (head === undefined || head.lines.at(-1)![0] > tail.lines[0]![0]) continue
       this.#tails.delete(tail.key)
       this.#changed.add(tailKey(tail.key))
-      for (const [timeMs, raw] of tail.lines) {
-        const read = this.#readAgain(raw, timeMs)
+      for (const line of tail.lines) {
+        const read = this.#readAgain(line)
         if (read !== null) this.#routeAll(read)
       }
     }
@@ -116,6 +144,8 @@ export class Assembler {
     for (const head of [...this.#heads.values()]) {
       if (isFinal || this.#isSilent(head)) this.#giveUp(head)
     }
+    for (const key of this.#waited) this.#forsakeIfOld(key)
+    this.#waited = new Set(this.#tails.keys())
   }
 
   /** The unfinished threads that are not as they were last time, and the keys of those that are gone. */
@@ -127,6 +157,7 @@ export class Assembler {
       const key = changed.slice(1)
       const open = hasBeginning ? this.#open.get(key) : undefined
       const thread = open !== undefined ? headOf(open) : hasBeginning ? (this.#heads.get(key) ?? this.#aside.get(key)) : this.#tails.get(key)
+      if (thread !== undefined && !hasBeginning) inOrderOfTime(thread)
       if (thread === undefined) removed.push({ key, hasBeginning })
       else stored.push(thread)
     }
@@ -150,7 +181,7 @@ export class Assembler {
   #route(line: ThreadLine): void {
     const { key } = line
     let open = this.#open.get(key) ?? this.#resumed(line)
-    if (open !== undefined && isMatched(open, line.raw)) return
+    if (open !== undefined && isMatched(open, line.digest)) return
     if (open !== undefined && (line.begins === 'always' || isOverdue(open, line))) {
       open.thread.giveUp(this.#emit, line)
       this.#forget(key)
@@ -158,7 +189,7 @@ export class Assembler {
     }
     if (open === undefined) {
       if (line.begins === 'never' || (line.begins === 'alone' && this.#tails.has(key))) {
-        this.#keepTail(key, line.host, line.timeMs, line.raw)
+        this.#keepTail(key, line.host, [line.timeMs, line.raw, true, line.digest])
         return
       }
       open = this.#opened(line)
@@ -171,7 +202,7 @@ export class Assembler {
     const thread = this.#adapter.openThread(line, links)
     const open: OpenThread = { key: line.key, host: line.host, thread, lines: [], lastMs: line.timeMs, unmatched: new Map() }
     this.#open.set(line.key, open)
-    if (this.#aside.get(line.key)?.lines[0]![1] === line.raw) this.#aside.delete(line.key)
+    if (this.#aside.get(line.key)?.lines[0]![3] === line.digest) this.#aside.delete(line.key)
     for (const earlier of this.#contextFor(line)) this.#apply(open, earlier, false)
     return open
   }
@@ -188,26 +219,26 @@ export class Assembler {
       send: (key, line) => {
         if (isReading()) return
         const open = this.#open.get(key) ?? this.#resumed({ ...line, key, begins: 'never' })
-        if (open !== undefined && !isMatched(open, line.raw)) this.#apply(open, line, false)
+        if (open !== undefined && !isMatched(open, line.digest)) this.#apply(open, line, false)
       },
       ordinalOf: (line) => {
         if (line.timeMs !== this.#ordinalMs) this.#ordinals.clear()
         this.#ordinalMs = line.timeMs
-        const ordinal = this.#ordinals.get(line.raw) ?? 0
-        this.#ordinals.set(line.raw, ordinal + 1)
+        const ordinal = this.#ordinals.get(line.digest) ?? 0
+        this.#ordinals.set(line.digest, ordinal + 1)
         return ordinal
       },
     }
   }
 
   #apply(open: OpenThread, line: ThreadLine, isOwn: boolean): void {
-    open.lines.push([line.timeMs, line.raw, isOwn])
+    open.lines.push([line.timeMs, line.raw, isOwn, line.digest])
     open.lastMs = Math.max(open.lastMs, line.timeMs)
     this.#changed.add(headKey(open.key))
     const applied = open.thread.apply(line, this.#emit)
     if (applied === 'open') return
     this.#forget(open.key)
-    if (applied === 'orphan') for (const [timeMs, raw] of open.lines) this.#keepTail(open.key, open.host, timeMs, raw)
+    if (applied === 'orphan') for (const kept of open.lines) this.#keepTail(open.key, open.host, kept)
   }
 
   #forget(key: string): void {
@@ -220,14 +251,14 @@ export class Assembler {
     const head = this.#heads.get(line.key)
     if (head === undefined || head.lines[0]![0] > line.timeMs) return undefined
     // One that begins in the same second may be an earlier one of the same process, in a copy that is read again.
-    if (line.begins === 'always' && head.lines[0]![0] === line.timeMs && !head.lines.some(([, raw]) => raw === line.raw)) return undefined
+    if (line.begins === 'always' && head.lines[0]![0] === line.timeMs && !head.lines.some(([, , , digest]) => digest === line.digest)) return undefined
     return this.#resume(head)
   }
 
   #resume(head: CarriedThread): OpenThread | undefined {
     this.#heads.delete(head.key)
     const own = head.lines.find(([, , isOwn]) => isOwn) ?? head.lines[0]!
-    const first = this.#readAgain(own[1], own[0])
+    const first = this.#readAgain(own)
     if (first === null) return undefined
     let isReading = true
     const thread = this.#adapter.openThread({ ...first, key: head.key }, this.#links(() => isReading))
@@ -235,31 +266,39 @@ export class Assembler {
       key: head.key, host: head.host, thread, lines: [...head.lines], lastMs: head.lines.at(-1)![0], unmatched: new Map(),
     }
     this.#open.set(head.key, open)
-    for (const [timeMs, raw] of head.lines) {
-      const line = this.#readAgain(raw, timeMs)
+    for (const carried of head.lines) {
+      const line = this.#readAgain(carried)
       // Its events are stored already: they went with the lines, in one transaction.
       if (line !== null) thread.apply(line, () => {})
-      open.unmatched.set(raw, (open.unmatched.get(raw) ?? 0) + 1)
+      open.unmatched.set(carried[3], (open.unmatched.get(carried[3]) ?? 0) + 1)
     }
     isReading = false
     return open
   }
 
-  #readAgain(raw: string, timeMs: number): ThreadLine | null {
+  #readAgain([timeMs, raw, , digest]: CarriedLine): ThreadLine | null {
     const frame = this.#adapter.frame(raw)
     if (frame === null) return null
     const read = this.#adapter.read(frame, raw, timeMs)
-    return read.is === 'thread' ? read.line : null
+    return read.is === 'thread' ? { ...read.line, digest } : null
   }
 
-  #keepTail(key: string, host: string, timeMs: number, raw: string): void {
-    const tail = this.#tails.get(key)
-    if (tail?.lines.some((line) => line[0] === timeMs && line[1] === raw) === true) return
-    const lines: CarriedLine[] = [...(tail?.lines ?? []), [timeMs, raw, true]]
-    // Stable: lines of one second stay in the order of their file.
-    if (lines.length > 1 && lines.at(-2)![0] > timeMs) lines.sort((a, b) => a[0] - b[0])
-    this.#tails.set(key, { key, host, hasBeginning: false, lines })
+  #keepTail(key: string, host: string, line: CarriedLine): void {
+    let tail = this.#tails.get(key)
+    if (tail === undefined) this.#tails.set(key, (tail = { key, host, hasBeginning: false, lines: [], digests: new Set() }))
+    const identity = `${line[0]} ${line[3]}`
+    if (tail.digests.has(identity)) return
+    tail.digests.add(identity)
+    tail.lines.push(line)
     this.#changed.add(tailKey(key))
+  }
+
+  #forsakeIfOld(key: string): void {
+    const tail = this.#tails.get(key)
+    if (tail === undefined || (this.#newestMs.get(tail.host) ?? 0) - tail.lines.at(-1)![0] <= mostSilenceMs) return
+    this.#tails.delete(key)
+    this.#changed.add(tailKey(key))
+    this.#options.onForsaken?.(tail.lines)
   }
 
   /**
@@ -277,12 +316,12 @@ export class Assembler {
   }
 
   #isSession(head: CarriedThread): boolean {
-    const [timeMs, raw] = head.lines[0]!
-    return this.#readAgain(raw, timeMs)?.session === head.key
+    return this.#readAgain(head.lines[0]!)?.session === head.key
   }
 
   #isSilent(head: CarriedThread): boolean {
-    return this.#isSession(head) && (this.#newestMs.get(head.host) ?? 0) - head.lines.at(-1)![0] > sessionSilenceMs
+    const silenceMs = (this.#newestMs.get(head.host) ?? 0) - head.lines.at(-1)![0]
+    return silenceMs > mostSilenceMs || (silenceMs > sessionSilenceMs && this.#isSession(head))
   }
 
   #giveUp(head: CarriedThread): void {
@@ -291,6 +330,13 @@ export class Assembler {
     this.#forget(head.key)
   }
 }
+
+/** Stable: lines of one second stay in the order of their file. */
+function inOrderOfTime(tail: CarriedThread): void {
+  if (tail.lines.some(([timeMs], index) => index > 0 && timeMs < tail.lines[index - 1]![0])) tail.lines.sort((a, b) => a[0] - b[0])
+}
+
+const digestOf = (raw: string): string => hash('sha256', raw, 'base64url').slice(0, 27)
 
 const headKey = (key: string): string => `h${key}`
 const tailKey = (key: string): string => `t${key}`
@@ -305,9 +351,9 @@ function isOverdue(open: OpenThread, line: ThreadLine): boolean {
 }
 
 /** Whether the line is one that was carried, read again from a copy. */
-function isMatched(open: OpenThread, raw: string): boolean {
-  const count = open.unmatched.get(raw) ?? 0
+function isMatched(open: OpenThread, digest: string): boolean {
+  const count = open.unmatched.get(digest) ?? 0
   if (count === 0) return false
-  open.unmatched.set(raw, count - 1)
+  open.unmatched.set(digest, count - 1)
   return true
 }

@@ -101,7 +101,7 @@ export class EximMessage implements MtaThread {
     this.#isTold = true
     emit(this.#events.mail({
       ...emptyMail,
-      host: this.#first.host, identity: identityOf(this.#first), session: this.#first.raw,
+      host: this.#first.host, identity: identityOf(this.#first), session: this.#first.digest,
       startedMs: timeMs, endedMs: timeMs,
       remote: arrival.remote, helo: arrival.helo, tls: arrival.tls, authUser: arrival.user,
       sender: arrival.sender,
@@ -116,12 +116,12 @@ export class EximMessage implements MtaThread {
 
   #tellDeliveries(emit: Emit): void {
     for (const { line, delivery } of this.#waiting) {
-      const ordinal = this.#ordinals.get(line.raw) ?? 0
-      this.#ordinals.set(line.raw, ordinal + 1)
+      const ordinal = this.#ordinals.get(line.digest) ?? 0
+      this.#ordinals.set(line.digest, ordinal + 1)
       const reply = delivery.confirmation === null ? replyIn(delivery.text) : replyOf(delivery.confirmation)
       const isDelivered = delivery.outcome === 'delivered'
       emit(this.#events.delivery(line.host, this.#transactionId, {
-        identity: `${line.raw}\n${ordinal}`,
+        identity: `${line.digest}\n${ordinal}`,
         attempt: this.#tried.get(`${delivery.address}\n${delivery.original}`)!.attempts,
         startedMs: line.timeMs,
         endedMs: line.timeMs,
@@ -158,7 +158,7 @@ function refusedMail(line: ThreadLine, rejection: EximRejection, ordinal: number
   const outcome = reply.code >= 500 ? 'refused' : 'deferred'
   return {
     ...emptyMail,
-    host: line.host, identity: ['refused', line.raw, String(ordinal)], session: `${line.raw} ${ordinal}`,
+    host: line.host, identity: ['refused', line.digest, String(ordinal)], session: `${line.digest} ${ordinal}`,
     startedMs: line.timeMs, endedMs: line.timeMs,
     remote, helo, tls: null, sender,
     recipients: to === null ? [] : [{ address: to, outcome, reason, reply }],
@@ -170,7 +170,7 @@ function stageOf(verb: string): Stage {
   if (verb === 'connection') return 'connect'
   if (verb === 'EHLO or HELO') return 'helo'
   if (verb === 'RCPT') return 'rcpt'
-  return verb.endsWith('DATA') ? 'complete' : 'mail'
+  return verb.endsWith('DATA') || /^(?:during|by) /.test(verb) ? 'complete' : 'mail'
 }
 
 const identityOf = (first: ThreadLine): string[] => [first.key.slice(first.key.lastIndexOf(' ') + 1)]

@@ -73,14 +73,14 @@ function arrivalOf(text: string): EximRecord | null {
   const from = hostField.exec(text.slice(at))
   if (from !== null) at += from[0].length
   // Up to the size everything is Exim's own; Message-ID and subject behind it are the remote's.
-  const fields = /^((?: [A-Za-z0-9]{1,8}(?:=[^\s"]{1,300})?)*?) S=(\d{1,15})(?= |$)/.exec(text.slice(at))
+  const fields = /^((?: [A-Za-z0-9]{1,8}(?:[-.*]|=(?:"(?:[^"\\]|\\.){0,1000}"|[^\s"]{1,300}))?)*?) S=(\d{1,15})(?= |$)/.exec(text.slice(at))
   if (fields === null) return null
   at += fields[0].length
   const known = ` ${fields[1]} `
   const tls = / X=([^:\s]+):([^:\s]+)/.exec(known)
   const rest = text.slice(at)
   const subject = / T="((?:[^"\\]|\\.){0,2000})"/.exec(rest)
-  const id = /^(?: RT=\S+| M8S=\S+)* id=(\S{1,1000})/.exec(rest)
+  const id = /^(?: (?:RT|M8S|DKIM|Q)=\S{1,300})* id=(\S{1,1000})/.exec(rest)
   return {
     says: 'arrived',
     sender: sender.address === '<>' ? '' : sender.address,
@@ -113,8 +113,14 @@ function recipientsOf(rest: string): string[] | null {
   return lists.length === 1 ? lists[0]! : null
 }
 
+/** A pipe's command may hold blanks; whom it is for stands behind it. */
+function pipeCommand(text: string): { address: string; end: number } | null {
+  const end = / <\S{1,320}> R=/.exec(text)?.index
+  return end === undefined ? null : { address: text.slice(0, end), end }
+}
+
 function deliveryOf(text: string, outcome: 'delivered' | 'failed' | 'deferred'): EximRecord | null {
-  const final = bareAddress(text, 0)
+  const final = text.startsWith('|') ? pipeCommand(text) : bareAddress(text, 0)
   if (final === null) return null
   let at = final.end
   const parent = /^ \([^()]{1,1000}\)/.exec(text.slice(at))
@@ -123,7 +129,7 @@ function deliveryOf(text: string, outcome: 'delivered' | 'failed' | 'deferred'):
   if (original !== null) at = original.end
   const rest = text.slice(at)
   const address = final.address.replace(/:$/, '')
-  const reason = outcome === 'deferred' ? / defer \(-?\d{1,6}\)(?:: (.*))?$/.exec(rest)?.[1] : outcome === 'failed' ? rest.slice(rest.indexOf(': ') + 2) : undefined
+  const reason = outcome === 'deferred' ? / defer \(-?\d{1,6}\)(?: H=\S{1,255} \[[^\]]{1,50}\](?::\d{1,5})?)?(?: [A-Z]{1,4}=\S{1,300})*: (.*)$/.exec(rest)?.[1] : outcome === 'failed' ? rest.slice(rest.indexOf(': ') + 2) : undefined
   const hop = / H=([^\s()[\]]{1,255}) \[([0-9a-fA-F:.]{2,45})\](?::(\d{1,5}))?/.exec(rest)
   return {
     says: 'delivery',
@@ -137,7 +143,7 @@ function deliveryOf(text: string, outcome: 'delivered' | 'failed' | 'deferred'):
   }
 }
 
-const refusedVerb = /^ (?:[A-Za-z]{1,3}=\S{1,200} )*(temporarily )?rejected (RCPT|MAIL|after DATA|DATA|EHLO or HELO|connection|AUTH|VRFY|EXPN|ETRN|STARTTLS)\b/
+const refusedVerb = /^ (?:[A-Za-z]{1,3}=\S{1,300} )*(temporarily )?rejected (RCPT|MAIL|after DATA|during MIME ACL checks|by local_scan\(\)|DATA|EHLO or HELO|connection|AUTH|VRFY|EXPN|ETRN|STARTTLS)\b/
 
 function refusalOf(rest: string): EximRecord | 'malformed' | null {
   if (!rest.startsWith('H=')) return null

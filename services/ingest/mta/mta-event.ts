@@ -197,12 +197,14 @@ export function replyOf(text: string): Reply | null {
 
 /** Why a recipient was refused, where the words of the reply leave no doubt. */
 export function reasonOf(reply: Reply): Reason | null {
-  const { text, enhanced } = reply
+  const { enhanced } = reply
+  // Addresses in it are the remote's words.
+  const text = reply.text.replace(/<(?:"(?:[^"\\]|\\.)*"|[^<>"])*>/g, '')
   if (/relay(?:ing)? (?:access )?(?:denied|not permitted)/i.test(text)) return 'relay-denied'
   if (/user unknown|unknown user|no such user|unrouteable address/i.test(text) || enhanced === '5.1.1') return 'unknown-recipient'
   if (/message size exceeds|message too big/i.test(text) || enhanced === '5.3.4') return 'size-limit'
   if (/too many recipients/i.test(text)) return 'recipient-limit'
   if (/improper use of smtp command pipelining|synchronization error/i.test(text)) return 'early-talker'
-  if (/too many (?:connections|concurrent)/i.test(text)) return 'connection-limit'
+  if (/too many (?:connections|concurrent)|ports busy$/i.test(text)) return 'connection-limit'
   return enhanced === '5.4.6' ? 'mail-loop' : null
 }

@@ -9,11 +9,13 @@ import type { Source } from '../../contracts/vocabulary.ts'
 export type MtaSource = Exclude<Source, 'tollgate'>
 
 /** Why a line is not understood. Part of the kept reason: never renamed. */
-export type UnknownReason = 'no-time' | 'no-format' | 'malformed' | 'ambiguous' | 'too-long'
+export type UnknownReason = 'no-time' | 'no-format' | 'malformed' | 'ambiguous' | 'too-long' | 'no-beginning'
 
 /** A line of one thread: of a message by its queue id, or of a session by its process. */
 export type ThreadLine = {
   raw: string
+  /** Of the line as it was written: an erasure may change `raw` while the line waits, and never who it is. */
+  digest: string
   timeMs: number
   host: string
   /** Unique for the thread over all hosts. */
@@ -29,7 +31,7 @@ export type ThreadLine = {
 }
 
 export type ReadLine =
-  | { is: 'thread'; line: ThreadLine }
+  | { is: 'thread'; line: Omit<ThreadLine, 'digest'> }
   /** Known, and of no use here. */
   | { is: 'noise' }
   | { is: 'unknown'; reason: UnknownReason }

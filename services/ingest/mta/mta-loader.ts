@@ -9,13 +9,14 @@
 import { hash } from 'node:crypto'
 import { createLineDecoder, isRejected, type DecodedLine, type LineDecoder, type RejectedLine } from '../decode-line.ts'
 import { maxLineBytes, type TollgateEvent } from '../../contracts/event.ts'
+import { erasedAddresses, textWithoutErased, type ErasedAddresses } from '../erased-addresses.ts'
 import { createPartitions, type Partitions } from '../partitions.ts'
 import { createRecipientIds } from '../recipient-id.ts'
 import { ensureTenant } from '../../database/ensure-tenant.ts'
 import type { Database } from '../../database/open-database.ts'
 import type { Line } from '../line-splitter.ts'
 import { adapterOf } from './adapter-of.ts'
-import { Assembler } from './assembler.ts'
+import { Assembler, type AssemblerOptions } from './assembler.ts'
 import { createLogClock, type LogClock, type LogClockOptions } from './log-clock.ts'
 import type { MtaSettings } from './mta-event.ts'
 import { createMtaEvents } from './mta-event.ts'
@@ -53,15 +54,31 @@ export class MtaLoader {
   #partitions: Partitions
   #decode: LineDecoder
   #assembler: Assembler
+  #erased: ErasedAddresses
   #lines: DecodedLine[] = []
   #rejected: RejectedLine[] = []
 
-  private constructor(store: MtaStore, clock: LogClock, partitions: Partitions, openAssembler: (emit: (event: TollgateEvent) => void) => Assembler) {
+  private constructor(
+    store: MtaStore,
+    clock: LogClock,
+    partitions: Partitions,
+    erased: ErasedAddresses,
+    openAssembler: (emit: (event: TollgateEvent) => void, options: AssemblerOptions) => Assembler,
+  ) {
     this.store = store
     this.clock = clock
     this.#partitions = partitions
     this.#decode = createLineDecoder({ tenantId: store.tenantId, nowMs: Date.now })
-    this.#assembler = openAssembler((event) => this.#addEvent(event))
+    this.#erased = erased
+    this.#assembler = openAssembler((event) => this.#addEvent(event), {
+      clean: (raw, timeMs) => (this.#erased === null ? raw : textWithoutErased(raw, timeMs, this.#erased, store.recipientIds)),
+      onForsaken: (lines) => {
+        for (const [, raw] of lines) {
+          const octets = Buffer.from(raw)
+          this.#addUnknown('no-beginning', { octets, lengthBytes: octets.length }, raw)
+        }
+      },
+    })
   }
 
   /** Does `work` with a loader that has the source to itself. */
@@ -85,9 +102,10 @@ export class MtaLoader {
         ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
       }
       const carried = await readThreads(store)
+      const erased = await erasedAddresses(client, store.tenantId)
       const clock = createLogClock(options.clock)
       const adapter = adapterOf(settings.source, createMtaEvents(settings), options.host)
-      return await work(new MtaLoader(store, clock, createPartitions(database), (emit) => new Assembler(adapter, clock, emit, carried)))
+      return await work(new MtaLoader(store, clock, createPartitions(database), erased, (emit, rest) => new Assembler(adapter, clock, emit, carried, rest)))
     } catch (error) {
       failure = error as Error
       throw error
@@ -130,7 +148,8 @@ export class MtaLoader {
       position: options.position ?? null,
     })
     this.summary.unfinished = this.#assembler.unfinished
-    for (const [name, count] of Object.entries(counts) as [keyof MtaCounts, number][]) this.summary[name] += count
+    this.#erased = counts.erased
+    for (const [name, count] of Object.entries(counts.counts) as [keyof MtaCounts, number][]) this.summary[name] += count
   }
 
   #addEvent(event: TollgateEvent): void {
@@ -141,7 +160,7 @@ export class MtaLoader {
     else this.#lines.push(decoded)
   }
 
-  #addUnknown(reason: UnknownReason, line: Line, raw: string): void {
+  #addUnknown(reason: UnknownReason, line: Pick<Line, 'octets' | 'lengthBytes'>, raw: string): void {
     const found = this.summary.unknown.get(reason)
     if (found === undefined) this.summary.unknown.set(reason, { count: 1, example: raw })
     else found.count += 1
@@ -158,5 +177,6 @@ const unknownWords: Record<UnknownReason, string> = {
   'no-format': 'is no line of such a log',
   malformed: 'begins like a line about mail and goes on otherwise',
   ambiguous: 'can be read in two ways',
+  'no-beginning': 'tells of a message whose beginning never came',
   'too-long': `is longer than ${maxMtaLineBytes} octets`,
 }

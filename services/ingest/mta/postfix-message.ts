@@ -8,14 +8,19 @@
  * Limits  a copy that Postfix adds (`always_bcc`) looks like a recipient, and counts as one.
  */
 import type { Reply, Tls } from '../../contracts/event.ts'
+import type { Reason } from '../../contracts/vocabulary.ts'
 import type { Applied, Emit, MtaThread } from './assembler.ts'
 import { reasonOf, replyOf, unloggedReply, type MtaEvents, type MtaMail, type MtaRecipient } from './mta-event.ts'
 import type { ThreadLine } from './mta-line.ts'
 import { instanceAndId, type PostfixClient, type PostfixDelivery, type PostfixRecord, type PostfixReject } from './postfix-line.ts'
-import { recipientOf, refusedMail, sessionName, stageOf, type RejectLine } from './postfix-session.ts'
+import { recipientOf, refusedMail, sessionName, stageOf, takenRecipientOf, type RejectLine } from './postfix-session.ts'
 import type { Reinjection } from './reinjection.ts'
 
-type Tried = { address: string; attempts: number; last: 'delivered' | 'deferred' | 'failed' | 'expired' }
+type Tried = { address: string; counted: string; attempts: number; last: 'delivered' | 'deferred' | 'failed' | 'expired' }
+
+const triedKey = ({ to, origTo }: PostfixDelivery): string => `${to}\n${origTo ?? ''}`
+/** SOFTBOUNCE: of `soft_bounce = yes`, tried again. */
+const isDeferred = ({ status }: PostfixDelivery): boolean => status === 'deferred' || status === 'SOFTBOUNCE'
 
 const localClient: PostfixClient = { name: null, ip: null, port: null }
 const isLoopback = (ip: string | null): boolean => ip !== null && (ip.startsWith('127.') || ip === '::1')
@@ -41,6 +46,8 @@ export class PostfixMessage implements MtaThread {
   #isTold = false
   #isProbe = false
   #duplicateOf: string | null = null
+  #originalQueueId: string | null = null
+  #setAside: Extract<PostfixRecord, { says: 'set-aside' }> | null = null
   #transactionId: string
   #hasOrigin: boolean
 
@@ -48,7 +55,7 @@ export class PostfixMessage implements MtaThread {
     this.#first = first
     this.#events = events
     this.#reinjection = reinjection
-    this.#session = `${first.key} ${first.raw}`
+    this.#session = `${first.key} ${first.digest}`
     const { says } = first.record as PostfixRecord
     this.#hasOrigin = says === 'client' || says === 'pickup'
     this.#transactionId = events.idOf(first.host, first.timeMs, instanceAndId(first.key))
@@ -65,9 +72,13 @@ export class PostfixMessage implements MtaThread {
         this.#tls = record.tls
         return 'open'
       case 'client':
-        if (line.raw !== this.#first.raw) return this.#sessionEnded(line, emit)
+        if (line.digest !== this.#first.digest) return this.#sessionEnded(line, emit)
         this.#client = record.client
         this.#user = record.user
+        this.#originalQueueId = record.originalQueueId
+        return 'open'
+      case 'set-aside':
+        this.#setAside = record
         return 'open'
       case 'reject':
         return this.#rejected(line, record, emit)
@@ -79,7 +90,7 @@ export class PostfixMessage implements MtaThread {
         return this.#sessionEnded(line, emit)
       case 'message-id':
         this.#messageId = record.messageId
-        this.#reinjection.began(line.host, this.#messageId, this.#transactionId, isLoopback(this.#client.ip))
+        this.#reinjection.began(line.host, this.#queueId(), this.#messageId, this.#transactionId, !this.#hasOrigin || isLoopback(this.#client.ip))
         return 'open'
       case 'subject':
         this.#subject = record.subject
@@ -95,6 +106,10 @@ export class PostfixMessage implements MtaThread {
         return 'open'
       case 'removed':
         return this.#removed(line, emit)
+      case 'deleted':
+        // By hand, out of the queue in which messages are held.
+        if (this.#active === null && !this.#isTold) this.#tellSetAside(line.timeMs, emit, 'quarantined')
+        return this.#removed(line, emit)
       case 'pickup':
         return 'open'
     }
@@ -103,6 +118,7 @@ export class PostfixMessage implements MtaThread {
   giveUp(emit: Emit): void {
     if (this.#isTold || this.#isProbe) return
     if (this.#active !== null) this.#tell(emit)
+    else if (this.#setAside !== null) this.#tellSetAside(this.#first.timeMs, emit)
     else if (this.#hasOrigin) this.#tellEnd(this.#first.timeMs, emit, { outcome: 'aborted', stage: this.#messageId === null ? 'rcpt' : 'complete' })
   }
 
@@ -113,27 +129,37 @@ export class PostfixMessage implements MtaThread {
     return this.#contentRefused(line, { outcome: reject.reply.code < 500 ? 'deferred' : 'refused', reject }, emit)
   }
 
-  #contentRefused(line: ThreadLine, record: { outcome: MtaMail['outcome']; reject: PostfixReject | null }, emit: Emit): 'finished' {
+  #contentRefused(line: ThreadLine, record: { outcome: MtaMail['outcome']; reject: PostfixReject | null; reason?: Reason | null }, emit: Emit): 'finished' {
     const { outcome, reject } = record
     this.#rejects = this.#rejects.filter((held) => held.reject !== reject)
-    // The only recipient whose name is logged; RCPT had accepted it.
-    const named: MtaRecipient[] = reject?.to == null ? [] : [{ address: reject.to, outcome: outcome === 'discarded' ? 'discarded' : 'accepted', reason: null, reply: unloggedReply }]
+    const taken = reject === null ? null : takenRecipientOf(reject)
+    const named: MtaRecipient[] = taken === null ? [] : [{ ...taken, outcome: outcome === 'discarded' ? 'discarded' : 'accepted' }]
     this.#helo = reject?.helo ?? this.#helo
-    const reply = reject?.reply ?? null
-    this.#tellEnd(line.timeMs, emit, { outcome, stage: 'complete', reply, reason: reply === null ? null : reasonOf(reply), sender: reject?.from ?? null, recipients: named })
+    const reply = outcome === 'discarded' ? null : (reject?.reply ?? null)
+    const reason = record.reason ?? (reply === null ? null : reasonOf(reply))
+    this.#tellEnd(line.timeMs, emit, { outcome, stage: 'complete', reply, reason, sender: reject?.from ?? null, recipients: named })
     return 'finished'
   }
 
   #becameActive(line: ThreadLine, record: { from: string; sizeBytes: number; recipientCount: number }): Applied {
     // Only what Postfix makes itself has neither a client nor a user: for others the beginning is in an earlier file.
-    if (!this.#hasOrigin && record.from !== '' && !record.from.startsWith('double-bounce@')) return 'orphan'
+    // A forward that local(8) makes by an alias has the Message-ID of one that is open.
+    const isOwn = record.from === '' || record.from.startsWith('double-bounce@')
+    if (!this.#hasOrigin && !isOwn && this.#originalOf() === null) return 'orphan'
     this.#active ??= { from: record.from, sizeBytes: record.sizeBytes, recipientCount: record.recipientCount, timeMs: line.timeMs }
     return 'open'
   }
 
   /** Before qmgr has it, a message whose session went on or ended is one that never came to its end. */
   #sessionEnded(line: ThreadLine, emit: Emit): Applied {
-    if (this.#active !== null || (this.#messageId !== null && !this.#isBrokenOff)) return 'open'
+    if (this.#active !== null || this.#isTold) return 'open'
+    if (this.#setAside !== null && !this.#isBrokenOff) {
+      // What is held may be released; what is discarded is over.
+      if (this.#setAside.outcome === 'quarantined') return 'open'
+      this.#tellSetAside(line.timeMs, emit)
+      return 'finished'
+    }
+    if (this.#messageId !== null && !this.#isBrokenOff) return 'open'
     const isReset = (line.record as PostfixRecord).says === 'client'
     this.#tellEnd(line.timeMs, emit, { outcome: isReset ? 'reset' : 'aborted', stage: this.#messageId === null ? 'rcpt' : 'complete', reason: this.#isBrokenOff ? 'client-gone' : null })
     return 'finished'
@@ -145,21 +171,21 @@ export class PostfixMessage implements MtaThread {
       this.#isProbe = true
       return 'open'
     }
-    const key = `${delivery.to}\n${delivery.origTo ?? ''}`
-    const tried = this.#tried.get(key) ?? { address: delivery.origTo ?? delivery.to, attempts: 0, last: 'deferred' as const }
+    const key = triedKey(delivery)
+    const tried = this.#tried.get(key) ?? { address: delivery.origTo ?? delivery.to, counted: delivery.relay === 'local' ? (delivery.origTo ?? delivery.to) : key, attempts: 0, last: 'deferred' as const }
     tried.attempts += 1
-    tried.last = delivery.status === 'sent' ? 'delivered' : delivery.status === 'deferred' ? 'deferred' : delivery.status === 'expired' ? 'expired' : 'failed'
+    tried.last = delivery.status === 'sent' ? 'delivered' : isDeferred(delivery) ? 'deferred' : delivery.status === 'expired' ? 'expired' : 'failed'
     this.#tried.set(key, tried)
-    const handedTo = /queued as ([0-9A-Za-z]{6,20})/.exec(delivery.text)?.[1]
-    if (delivery.status === 'sent') this.#reinjection.handedOn(line.host, this.#transactionId, isLoopbackRelay(delivery.relay) ? (handedTo ?? null) : null)
+    const handedTo = /(?:queued|forwarded) as ([0-9A-Za-z]{6,24})/.exec(delivery.text)?.[1]
+    if (delivery.status === 'sent') this.#reinjection.handedOn(line.host, this.#transactionId, delivery.relay === 'local' || isLoopbackRelay(delivery.relay) ? (handedTo ?? null) : null)
     this.#waiting.push({ line, delivery })
-    if (!this.#isTold && this.#active !== null && this.#tried.size >= this.#active.recipientCount) this.#tell(emit)
+    if (!this.#isTold && this.#active !== null && this.#knownCount() >= this.#active.recipientCount) this.#tell(emit)
     if (this.#isTold) this.#tellDeliveries(emit)
     return 'open'
   }
 
   #removed(line: ThreadLine, emit: Emit): 'finished' {
-    this.#reinjection.ended(line.host, this.#messageId, this.#transactionId)
+    this.#reinjection.ended(line.host, this.#queueId(), this.#messageId, this.#transactionId)
     if (this.#isProbe) return 'finished'
     if (!this.#isTold) this.giveUp(emit)
     if (this.#active === null) return 'finished'
@@ -182,8 +208,7 @@ export class PostfixMessage implements MtaThread {
     // Refused before in this session, to another sender: a transaction of its own.
     if (others.length > 0) emit(this.#events.mail(refusedMail(others, this.#session, this.#tls)))
     const accepted = [...new Set([...this.#tried.values()].map(({ address }) => address))]
-    const queueId = instanceAndId(this.#first.key).at(-1)!
-    this.#duplicateOf = isLoopback(this.#client.ip) ? this.#reinjection.originalOf(this.#first.host, queueId, this.#messageId, this.#transactionId) : null
+    this.#duplicateOf = this.#originalOf()
     emit(this.#events.mail({
       ...this.#mail(timeMs),
       sender: from,
@@ -196,16 +221,45 @@ export class PostfixMessage implements MtaThread {
       outcome: 'accepted',
       stage: 'complete',
       reason: this.#duplicateOf === null ? null : 'duplicate',
-      reply: { code: 250, enhanced: '2.0.0', text: `Ok: queued as ${queueId}` },
+      reply: { code: 250, enhanced: '2.0.0', text: `Ok: queued as ${this.#queueId()}` },
       duplicateOf: this.#duplicateOf,
     }))
     this.#isTold = true
   }
 
+  #queueId(): string {
+    return instanceAndId(this.#first.key).at(-1)!
+  }
+
+  #originalOf(): string | null {
+    if (this.#hasOrigin && !isLoopback(this.#client.ip)) return null
+    if (!this.#hasOrigin && this.#active?.from === '') return null
+    return this.#reinjection.originalOf(this.#first.host, this.#queueId(), this.#originalQueueId, this.#messageId, this.#transactionId)
+  }
+
+  /**
+   * How many of the recipients that qmgr counted were tried. local(8) makes several deliveries of one: by an alias of
+   * its own all of them are one recipient, and where that may be so they count as one.
+   */
+  #knownCount(): number {
+    return new Set([...this.#tried.values()].map(({ counted }) => counted)).size
+  }
+
+  /** Held or discarded: it was answered 250, its size is not logged, and of its recipients one at most. */
+  #tellSetAside(endedMs: number, emit: Emit, known?: 'quarantined'): void {
+    const outcome = known ?? this.#setAside!.outcome
+    const taken = this.#setAside === null ? null : takenRecipientOf(this.#setAside)
+    this.#helo = this.#setAside?.helo ?? this.#helo
+    this.#tellEnd(endedMs, emit, {
+      outcome, stage: 'complete', sender: this.#setAside?.sender ?? null,
+      recipients: taken === null ? [] : [{ ...taken, outcome }],
+    })
+  }
+
   /** It ended before it was in the queue. Without an accepted recipient that is known, what was refused decides. */
   #tellEnd(endedMs: number, emit: Emit, known: Partial<MtaMail> & Pick<MtaMail, 'outcome' | 'stage'>): void {
     this.#isTold = true
-    this.#reinjection.ended(this.#first.host, this.#messageId, this.#transactionId)
+    this.#reinjection.ended(this.#first.host, this.#queueId(), this.#messageId, this.#transactionId)
     const refused = this.#rejects.flatMap(({ reject }) => recipientOf(reject) ?? [])
     const sender = known.sender ?? this.#rejects[0]?.reject.from ?? null
     emit(this.#events.mail({ ...this.#mail(endedMs), ...known, sender, recipients: [...refused, ...(known.recipients ?? [])] }))
@@ -239,14 +293,14 @@ export class PostfixMessage implements MtaThread {
 
   #tellDeliveries(emit: Emit): void {
     for (const { line, delivery } of this.#waiting) {
-      const ordinal = this.#deliveryOrdinals.get(line.raw) ?? 0
-      this.#deliveryOrdinals.set(line.raw, ordinal + 1)
-      const tried = this.#tried.get(`${delivery.to}\n${delivery.origTo ?? ''}`)!
+      const ordinal = this.#deliveryOrdinals.get(line.digest) ?? 0
+      this.#deliveryOrdinals.set(line.digest, ordinal + 1)
+      const tried = this.#tried.get(triedKey(delivery))!
       const { host, port } = relayOf(delivery.relay)
       const reply = replyIn(delivery.text)
       const isSent = delivery.status === 'sent'
       emit(this.#events.delivery(line.host, this.#transactionId, {
-        identity: `${line.raw}\n${ordinal}`,
+        identity: `${line.digest}\n${ordinal}`,
         attempt: tried.attempts,
         startedMs: line.timeMs - Math.round(delivery.trySeconds * 1_000),
         endedMs: line.timeMs,
@@ -254,7 +308,7 @@ export class PostfixMessage implements MtaThread {
         port,
         recipients: [{
           address: delivery.to,
-          outcome: isSent ? 'delivered' : delivery.status === 'deferred' ? 'deferred' : 'failed',
+          outcome: isSent ? 'delivered' : isDeferred(delivery) ? 'deferred' : 'failed',
           reply,
           error: reply === null && !isSent ? delivery.text : null,
         }],

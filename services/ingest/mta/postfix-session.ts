@@ -9,7 +9,7 @@
 import type { Tls } from '../../contracts/event.ts'
 import type { Stage } from '../../contracts/vocabulary.ts'
 import type { Applied, Emit, MtaThread, ThreadLinks } from './assembler.ts'
-import { reasonOf, type MtaEvents, type MtaMail, type MtaRecipient } from './mta-event.ts'
+import { reasonOf, unloggedReply, type MtaEvents, type MtaMail, type MtaRecipient } from './mta-event.ts'
 import type { ThreadLine } from './mta-line.ts'
 import type { PostfixRecord, PostfixReject } from './postfix-line.ts'
 
@@ -21,6 +21,8 @@ export class PostfixSession implements MtaThread {
   #first: ThreadLine
   #tls: { line: ThreadLine; tls: Tls } | null = null
   #waiting: RejectLine[] = []
+  /** A rule decided on the message that is about to begin. */
+  #setAside: ThreadLine | null = null
   /** Messages of this session that it may still have to tell of its end. */
   #messages: string[] = []
 
@@ -41,12 +43,16 @@ export class PostfixSession implements MtaThread {
         return 'open'
       case 'reject':
         if (this.#waiting.length > 0 && !isSameTransaction(this.#waiting.at(-1)!.reject, record)) this.giveUp(emit)
-        this.#waiting.push({ line, reject: record, ordinal: this.#links.ordinalOf(line) })
+        this.#waiting.push({ line, reject: this.#withClient(record), ordinal: this.#links.ordinalOf(line) })
+        return 'open'
+      case 'set-aside':
+        this.#setAside = line
         return 'open'
       case 'client':
         this.#tellMessages(line)
         if (this.#hasContext()) this.#waiting = []
         else this.giveUp(emit)
+        this.#setAside = null
         this.#messages.push(messageKey(line))
         return 'open'
       case 'broken-off':
@@ -75,7 +81,14 @@ export class PostfixSession implements MtaThread {
       ...(hasConnect ? [this.#first] : []),
       ...(this.#tls === null ? [] : [this.#tls.line]),
       ...(this.#hasContext() ? this.#waiting.map(({ line }) => line) : []),
+      ...(this.#setAside === null ? [] : [this.#setAside]),
     ]
+  }
+
+  /** What a filter before the queue refused names no client. */
+  #withClient(reject: PostfixReject): PostfixReject {
+    const first = this.#first.record as PostfixRecord
+    return reject.client.ip === null && first.says === 'connect' ? { ...reject, client: first.client } : reject
   }
 
   /** Refused recipients: others of their transaction may be accepted. */
@@ -89,11 +102,11 @@ export class PostfixSession implements MtaThread {
   }
 }
 
-export const sessionName = (first: ThreadLine): string => `${first.session} ${first.raw}`
+export const sessionName = (first: ThreadLine): string => `${first.session} ${first.digest}`
 
 /** The line of a message, seen from its session, has the session's key; the queue id stands in its text. */
 function messageKey(line: ThreadLine): string {
-  const [, instance, id] = /\s([\w.-]+)(?:\/[\w.-]+)*\/smtpd(?:\[\d+\])?:? .*?([0-9A-Za-z]{6,20}): client=/.exec(line.raw) ?? []
+  const [, instance, id] = /\s([\w.-]+)(?:\/[\w.-]+)*\/smtpd(?:\[\d+\])?:? .*?([0-9A-Za-z]{6,24}): client=/.exec(line.raw) ?? []
   return `${line.host} ${instance} ${id}`
 }
 
@@ -110,7 +123,7 @@ export function refusedMail(lines: readonly RejectLine[], session: string, tls: 
   const { reject } = first!
   return {
     host: first!.line.host,
-    identity: ['refused', first!.line.session ?? '', first!.line.raw, String(first!.ordinal)],
+    identity: ['refused', first!.line.session ?? '', first!.line.digest, String(first!.ordinal)],
     session,
     startedMs: first!.line.timeMs,
     endedMs: last.line.timeMs,
@@ -120,7 +133,7 @@ export function refusedMail(lines: readonly RejectLine[], session: string, tls: 
     authUser: null,
     sender: reject.from,
     declaredSizeBytes: null,
-    recipients: lines.flatMap((line) => recipientOf(line.reject) ?? []),
+    recipients: lines.flatMap((line) => (isAfterData(line.reject) ? takenRecipientOf(line.reject) : recipientOf(line.reject)) ?? []),
     subject: null,
     messageId: null,
     sizeBytes: null,
@@ -131,6 +144,13 @@ export function refusedMail(lines: readonly RejectLine[], session: string, tls: 
     reply: decisive.reject.reply,
     duplicateOf: null,
   }
+}
+
+const isAfterData = ({ verb }: PostfixReject): boolean => stageOf(verb) === 'complete'
+
+/** The only one whose name is logged of a message that was refused as a whole: RCPT had accepted it. */
+export function takenRecipientOf({ to }: Pick<PostfixReject, 'to'>): MtaRecipient | null {
+  return to === null ? null : { address: to, outcome: 'accepted', reason: null, reply: unloggedReply }
 }
 
 export function recipientOf(reject: PostfixReject): MtaRecipient | null {

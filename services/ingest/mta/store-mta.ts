@@ -11,7 +11,7 @@ import { timeMsOfTransactionId } from '../../contracts/transaction-id.ts'
 import { copyTables } from '../copy-tables.ts'
 import { CopyRows } from '../copy-rows.ts'
 import { keptLine, wholeLine, type DecodedLine, type RejectedLine } from '../decode-line.ts'
-import { erasedAddresses, withoutErased } from '../erased-addresses.ts'
+import { erasedAddresses, textWithoutErased, withoutErased, type ErasedAddresses } from '../erased-addresses.ts'
 import type { RecipientIds } from '../recipient-id.ts'
 import { isOfRemovedMonth, removedMonths } from '../removed-months.ts'
 import { insertBatch } from '../store-batch.ts'
@@ -39,22 +39,24 @@ export type MtaCounts = { newEventCount: number; newTransactionCount: number; kn
 /** Rejected lines that are kept of one source; what comes after is only counted. */
 export const mostKeptLines = 10_000
 
-export async function storeMtaBatch(store: MtaStore, batch: MtaBatch): Promise<MtaCounts> {
+export type StoredMtaBatch = { counts: MtaCounts; erased: ErasedAddresses }
+
+export async function storeMtaBatch(store: MtaStore, batch: MtaBatch): Promise<StoredMtaBatch> {
   const { client, onStep } = store
   await client.query('begin')
   try {
-    const counts = await storeWithin(store, batch)
+    const stored = await storeWithin(store, batch)
     await onStep?.('before-commit')
     await client.query('commit')
     await onStep?.('committed')
-    return counts
+    return stored
   } catch (error) {
     await client.query('rollback').catch(() => {})
     throw error
   }
 }
 
-async function storeWithin(store: MtaStore, batch: MtaBatch): Promise<MtaCounts> {
+async function storeWithin(store: MtaStore, batch: MtaBatch): Promise<StoredMtaBatch> {
   const { client, tenantId, source } = store
   // Without numbers, what is gone cannot be told from what never came: it must not be counted twice.
   const removed = await removedMonths(client, tenantId)
@@ -80,14 +82,15 @@ async function storeWithin(store: MtaStore, batch: MtaBatch): Promise<MtaCounts>
       [tenantId, source, host, nodeNameOf(host), mtaBoot(source, host), new Date(newestMs)],
     )
   }
-  if (batch.changes !== null) await storeThreads(store, batch.changes)
+  if (batch.changes !== null) await storeThreads(store, batch.changes, erased)
   if (batch.position !== null) await storeFilePosition(store, batch.position)
-  return {
+  const counts = {
     newEventCount: loaded.length,
     newTransactionCount: loaded.filter(({ event }) => event.kind === 'transaction.ended').length,
     knownEventCount: batch.lines.length - loaded.length,
     rejectedLineCount,
   }
+  return { counts, erased }
 }
 
 const identityOf = ({ event }: DecodedLine): string =>
@@ -133,7 +136,10 @@ async function keepRejected({ client, tenantId, source }: MtaStore, batch: MtaBa
   return await insertRejected(client, tenantId, batch.fileName, batch.rejected.slice(0, room))
 }
 
-async function storeThreads({ client, tenantId, source }: MtaStore, { stored, removed }: NonNullable<MtaBatch['changes']>): Promise<void> {
+async function storeThreads(store: MtaStore, { stored, removed }: NonNullable<MtaBatch['changes']>, erased: ErasedAddresses): Promise<void> {
+  const { client, tenantId, source } = store
+  const linesOf = ({ lines }: CarriedThread): readonly CarriedLine[] =>
+    erased === null ? lines : lines.map(([timeMs, raw, ...rest]) => [timeMs, textWithoutErased(raw, timeMs, erased, store.recipientIds), ...rest])
   if (removed.length > 0) {
     await client.query(
       `delete from log_source_thread t using unnest($3::text[], $4::boolean[]) as r(thread, has_beginning)
@@ -147,7 +153,7 @@ async function storeThreads({ client, tenantId, source }: MtaStore, { stored, re
       `insert into log_source_thread (tenant_id, source, thread, has_beginning, host, lines)
        select $1, $2, * from unnest($3::text[], $4::boolean[], $5::text[], $6::jsonb[])
        on conflict (tenant_id, source, thread, has_beginning) do update set lines = excluded.lines`,
-      [tenantId, source, part.map(({ key }) => key), part.map(({ hasBeginning }) => hasBeginning), part.map(({ host }) => host), part.map(({ lines }) => JSON.stringify(lines))],
+      [tenantId, source, part.map(({ key }) => key), part.map(({ hasBeginning }) => hasBeginning), part.map(({ host }) => host), part.map((thread) => JSON.stringify(linesOf(thread)))],
     )
   }
 }
