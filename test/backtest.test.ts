@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import fc from 'fast-check'
+import pg from 'pg'
 import { Value } from 'typebox/value'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { BacktestJobs } from '../services/api/backtest/backtest-jobs.ts'
@@ -307,6 +308,16 @@ describe('a backtest of the API', () => {
     await other.query(`select pg_advisory_unlock_all()`)
     other.release()
     expect((await admin.get(`/backtests/${id}`)).json()).toMatchObject({ state: 'interrupted' })
+  })
+
+  it('tells how many have no details left to try', async () => {
+    const owner = new pg.Client({ connectionString: api.test.url })
+    await owner.connect()
+    await owner.query('delete from transaction_detail where transaction_id in (select transaction_id from transaction_detail limit 7)')
+    await owner.end()
+    const started = (await admin.call('POST', '/backtests', { body: { rules: casino, days: 30 } })).json() as Backtest
+    const { result, totalCount } = await ended(started.id)
+    expect(result).toMatchObject({ removedCount: 7, transactionCount: totalCount - 7 })
   })
 
   it('ends with the process that runs it', async () => {

@@ -58,9 +58,10 @@ export async function backtestRules(configured: Config, file: string, options: B
 }
 
 function resultText(result: BacktestResult): string {
-  const { transactionCount, counts, cells, undecidable, rules, curve } = result
+  const { transactionCount, removedCount, counts, cells, undecidable, rules, curve } = result
   const parts = [
     `${transactionCount} transactions: ${counts.same} as before\n`,
+    removedCount === 0 ? '' : `${removedCount} more could not be tried: retention has removed their details\n`,
     section(
       'What changes',
       textTable(
@@ -147,6 +148,7 @@ function totalsRows(before: BacktestTotals, after: BacktestTotals): string[][] {
     row('  octets saved, known', (totals) => totals.refusedBeforeData.knownBytes),
     row('  octets saved, declared (a floor)', (totals) => totals.refusedBeforeData.declaredFloorBytes),
     row('  size unknown', (totals) => totals.refusedBeforeData.unknownCount),
+    row('  refused for their size', (totals) => totals.refusedBeforeData.sizeLimitCount),
     row('refused after data', (totals) => totals.refusedAfterData.transactionCount),
   ]
 }

@@ -65,6 +65,8 @@ export const BacktestTotals = Type.Object({
     declaredFloorBytes: count,
     /** Never sent, and without SIZE=: nobody knows. */
     unknownCount: count,
+    /** Refused for their size: what they announce is no measure of what is saved, and is in none of the others. */
+    sizeLimitCount: count,
   }),
   /** Refused behind the header or the message: the octets were transferred, nothing is saved. */
   refusedAfterData: Type.Object({ transactionCount: count, receivedBytes: count }),
@@ -105,6 +107,8 @@ export type CurvePoint = Static<typeof CurvePoint>
 
 export const BacktestResult = Type.Object({
   transactionCount: count,
+  /** Of the range, and not tried: retention has removed their details. */
+  removedCount: count,
   counts: Type.Object({
     same: count,
     'newly-refused': count,

@@ -74,23 +74,26 @@ describe('a backtest', () => {
       }),
       live({ recipients: ['!gone@corp.test'], declaredSizeBytes: 900 }),
       live({ recipients: ['!gone@corp.test'] }),
+      { ...live({ recipients: ['!gone@corp.test'], declaredSizeBytes: 90_000_000 }), reason: 'size-limit' as const },
     ]
     const { before, after } = tally(early, events)
-    expect(before).toMatchObject({ acceptedCount: 2, refusedCount: 2, acceptedBytes: 5_700, billedRecipientCount: 3 })
+    expect(before).toMatchObject({ acceptedCount: 2, refusedCount: 3, acceptedBytes: 5_700, billedRecipientCount: 3 })
     expect(before.refusedBeforeData).toEqual({
-      transactionCount: 2,
+      transactionCount: 3,
       knownBytes: 0,
       declaredCount: 1,
       declaredFloorBytes: 900,
       unknownCount: 1,
+      sizeLimitCount: 1,
     })
-    expect(after).toMatchObject({ acceptedCount: 1, refusedCount: 3, acceptedBytes: 700, billedRecipientCount: 2 })
+    expect(after).toMatchObject({ acceptedCount: 1, refusedCount: 4, acceptedBytes: 700, billedRecipientCount: 2 })
     expect(after.refusedBeforeData).toEqual({
-      transactionCount: 3,
+      transactionCount: 4,
       knownBytes: 5_000,
       declaredCount: 1,
       declaredFloorBytes: 900,
       unknownCount: 1,
+      sizeLimitCount: 1,
     })
     const late = tally(compiled({ rules: [at('complete', { attribute: 'sender', matches: 'bad' }, reject)] }), events)
     expect(late.after.refusedAfterData).toEqual({ transactionCount: 1, receivedBytes: 5_000 })

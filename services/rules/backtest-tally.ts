@@ -62,7 +62,8 @@ export class BacktestTally {
     return { cell, difference: replay.difference }
   }
 
-  result(): BacktestResult {
+  /** `removedCount`: transactions of the range that nobody can try any more. */
+  result(removedCount = 0): BacktestResult {
     const counts = {
       same: 0,
       'newly-refused': 0,
@@ -74,6 +75,7 @@ export class BacktestTally {
     for (const { difference, transactionCount } of this.#cells.values()) counts[difference] += transactionCount
     return {
       transactionCount: this.#count,
+      removedCount,
       counts,
       cells: [...this.#cells.values()].sort((left, right) => (left.cell < right.cell ? -1 : 1)),
       undecidable: [...this.#reasons.values()].sort((left, right) => right.transactionCount - left.transactionCount),
@@ -135,6 +137,7 @@ function noTotals(): BacktestTotals {
       declaredCount: 0,
       declaredFloorBytes: 0,
       unknownCount: 0,
+      sizeLimitCount: 0,
     },
     refusedAfterData: { transactionCount: 0, receivedBytes: 0 },
   }
@@ -165,7 +168,8 @@ function addRefused(totals: BacktestTotals, event: TransactionEnded, stage: Stag
   }
   const early = totals.refusedBeforeData
   early.transactionCount += 1
-  if (event.dataBytes > 0) early.knownBytes += event.dataBytes
+  if (event.reason === 'size-limit') early.sizeLimitCount += 1
+  else if (event.dataBytes > 0) early.knownBytes += event.dataBytes
   else if (event.declaredSizeBytes === null) early.unknownCount += 1
   else {
     early.declaredCount += 1

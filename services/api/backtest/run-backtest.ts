@@ -79,7 +79,7 @@ async function replayAll(client: pg.PoolClient, options: BacktestOptions): Promi
     const slice = await client.query<{ event: TransactionEnded; id_time: Date }>(
       `fetch ${rowsPerSlice} from backtest`,
     )
-    if (slice.rows.length === 0) return { result: tally.result(), watermark }
+    if (slice.rows.length === 0) return { result: tally.result(totalCount - doneCount), watermark }
     const found: FoundDifference[] = []
     for (const { event, id_time } of slice.rows) {
       const judge = judges.of(event.rulesetHash)
