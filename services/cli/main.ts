@@ -13,6 +13,7 @@ import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
 import { commandConfig } from './command-config.ts'
 import { UsageError, WorldFailure } from './outcome.ts'
+import { addArchiveCommands } from './archive-commands.ts'
 import { addRulesCommands } from './rules-commands.ts'
 import type { RoleName } from './start-role.ts'
 import { worldSentence } from './world-sentence.ts'
@@ -219,6 +220,7 @@ type ReportOptions = {
 }
 
 addRulesCommands(program, { configOf, configOption, demoOption, countUpTo })
+addArchiveCommands(program, { configOf, configOption })
 
 program
   .command('import')

@@ -115,6 +115,30 @@ function checkPlugins(config: Config, report: Report): void {
       seen.add(name)
     }
   }
+  for (const [index, { domain }] of (config.plugins?.clone ?? []).entries()) {
+    if (domain === undefined) continue
+    const field = `plugins.clone[${index}].domain`
+    const isSame = (other: string | undefined): boolean => other?.toLowerCase() === domain.toLowerCase()
+    if ((config.recipients?.domains ?? []).some(isSame)) {
+      report(field, `mail is accepted for ${domain}, so a clone could come back`, 'Name a domain that is not in recipients.domains')
+    } else if (!(config.routes ?? []).some((route) => isSame(route.domain))) {
+      report(field, `there is no route for ${domain}`, `Add { domain: ${domain}, host: … } to "routes"`)
+    }
+  }
+  for (const [index, { lists }] of (config.plugins?.content ?? []).entries()) {
+    const names = (lists ?? []).map(({ name }) => name)
+    for (const [position, name] of names.entries()) {
+      const field = `plugins.content[${index}].lists[${position}].name`
+      if (['clear', 'skipped', 'unknown'].includes(name)) report(field, `"${name}" is a result of its own`, 'Give the list another name')
+      else if (name !== undefined && names.indexOf(name) < position) report(field, `another list is called "${name}" too`, 'Give each list a name of its own')
+    }
+  }
+  for (const [index, { keep }] of (config.plugins?.archive ?? []).entries()) {
+    for (const [position, { domain, rule }] of (keep ?? []).entries()) {
+      if ((domain === undefined) !== (rule === undefined)) continue
+      report(`plugins.archive[${index}].keep[${position}]`, 'must say which mail', 'Write either "domain" or "rule"; keepDays holds for all others')
+    }
+  }
 }
 
 function isNameServer(text: string): boolean {

@@ -111,13 +111,78 @@ export const DkimSettings = Type.Object(
   strict,
 )
 
+export const ArchiveSettings = Type.Object(
+  {
+    ...shared({ name: 'archive', maxBytes: 1_000_000_000, timeLimitMs: 60_000 }),
+    /** Default: `archive/<name>` in the data folder. */
+    folder: Type.Optional(Type.String({ minLength: 1 })),
+    /** 0: for ever. */
+    keepDays: whole(3_650, 0),
+    /** For mail from or to a domain, or that a rule hit; the longest that fits counts. */
+    keep: Type.Array(
+      Type.Object(
+        {
+          domain: Type.Optional(Type.String({ pattern: '^[^@\\s]+$', description: 'a domain like example.org, without "@" and blanks' })),
+          rule: Type.Optional(Type.String({ minLength: 1 })),
+          days: Type.Integer({ minimum: 0, maximum: 36_500 }),
+        },
+        strict,
+      ),
+      { default: [] },
+    ),
+  },
+  strict,
+)
+
+const Texts = (description: string) => Type.Array(Type.String({ minLength: 1, maxLength: 500, description }), { default: [] })
+
+export const ContentSettings = Type.Object(
+  {
+    ...shared({ name: 'content', directions: ['outbound'], maxBytes: 50_000_000, timeLimitMs: 60_000 }),
+    /** Decoded text that is looked at. */
+    textBytes: whole(1_000_000),
+    lists: Type.Array(
+      Type.Object(
+        {
+          /** The result where it fits. */
+          name: Type.String({
+            pattern: '^[a-z0-9][a-z0-9-]{0,40}$',
+            description: 'a short name of lower-case letters, digits and hyphens',
+          }),
+          words: Texts('a word or phrase'),
+          patterns: Texts('a pattern'),
+          fileNames: Texts('a pattern'),
+          sha256: Type.Array(Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: '64 hexadecimal digits' }), { default: [] }),
+        },
+        strict,
+      ),
+      { minItems: 1 },
+    ),
+  },
+  strict,
+)
+
+export const CloneSettings = Type.Object(
+  {
+    ...shared({ name: 'clone', directions: ['inbound'], maxBytes: 1_000_000_000, timeLimitMs: 10_000 }),
+    /** Its route leads to the other server. */
+    domain: Type.String({ pattern: '^[^@\\s]+$', description: 'a domain like clone.example.org, without "@" and blanks' }),
+    /** Domains that are cloned; none: all of them. */
+    of: Type.Array(Type.String({ minLength: 1 }), { default: [] }),
+  },
+  strict,
+)
+
 export const PluginSettings = Type.Object(
   {
     clamd: Type.Array(ClamdSettings, { default: [] }),
     rspamd: Type.Array(RspamdSettings, { default: [] }),
     spamd: Type.Array(SpamdSettings, { default: [] }),
     http: Type.Array(HttpSettings, { default: [] }),
+    content: Type.Array(ContentSettings, { default: [] }),
+    clone: Type.Array(CloneSettings, { default: [] }),
     dkim: Type.Array(DkimSettings, { default: [] }),
+    archive: Type.Array(ArchiveSettings, { default: [] }),
   },
   { ...strict, default: {} },
 )

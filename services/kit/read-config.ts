@@ -82,6 +82,10 @@ function withAbsolutePaths(config: Config, folderOf: (field: string) => string):
         ...plugin,
         keys: plugin.keys.map((key) => ({ ...key, file: resolve(folderOf('plugins.dkim'), key.file) })),
       })),
+      archive: config.plugins.archive.map((plugin) => ({
+        ...plugin,
+        ...(plugin.folder === undefined ? {} : { folder: resolve(folderOf('plugins.archive'), plugin.folder) }),
+      })),
     },
     recipients: {
       ...config.recipients,

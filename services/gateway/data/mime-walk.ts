@@ -2,7 +2,7 @@
  * A light walk over a MIME message as it streams by: the name, type and size of each attachment (RFC 2046).
  *
  * Owns    boundaries and part headers, to a bound.
- * Leaves  decoding of content to nobody: octets are counted, not looked at.
+ * Leaves  decoding of content to a listener, where there is one: octets are counted, not looked at.
  * Limits  depth, parts, octets of a part's header; what passes a limit is not listed.
  * Why     a message without parts costs nothing here; boundaries are found by one native search per chunk.
  */
@@ -30,26 +30,35 @@ const blankLine = Buffer.from('\r\n\r\n')
 /** The blank line before a part's content is passed with it and is no content. */
 const blankLineBytes = 2
 
+/** Who wants the content of the parts too: still encoded, without the blank line before it. */
+export type PartListener = {
+  begin(fields: readonly HeaderField[], attachment: Attachment | null): void
+  octets(octets: Buffer): void
+  end(): void
+}
+
 type Part = { attachment: Attachment | null; encoding: string; octets: number; firstLineBytes: number | null }
 
 export class MimeWalk {
   readonly attachments: Attachment[] = []
   readonly #boundaries: string[] = []
+  readonly #listener: PartListener | null
   #place: 'body' | 'part-header' | 'nothing'
   #part: Part | null = null
   #partCount = 0
   /** Octets that may belong to a boundary or a part header that is not whole yet. */
   #kept: Buffer = Buffer.alloc(0)
 
-  constructor(fields: readonly HeaderField[]) {
+  constructor(fields: readonly HeaderField[], listener: PartListener | null = null) {
+    this.#listener = listener
     const type = contentType(fields)
     this.#place = 'nothing'
     if (type.boundary !== null) {
       this.#boundaries.push(type.boundary)
       this.#place = 'body'
     } else {
-      this.#part = partOf(fields)
-      if (this.#part.attachment !== null) this.#place = 'body'
+      this.#beginPart(fields)
+      if (this.#part?.attachment !== null || listener !== null) this.#place = 'body'
     }
   }
 
@@ -120,7 +129,7 @@ export class MimeWalk {
     const { boundary } = contentType(fields)
     this.#place = 'body'
     if (boundary !== null && this.#boundaries.length < mimeLimits.depth) this.#boundaries.push(boundary)
-    else if (boundary === null && this.#partCount < mimeLimits.parts) this.#part = partOf(fields)
+    else if (boundary === null && this.#partCount < mimeLimits.parts) this.#beginPart(fields)
     this.#partCount += 1
     return octets.subarray(blank < 0 ? end : blank + 2)
   }
@@ -128,6 +137,10 @@ export class MimeWalk {
   #count(octets: Buffer): void {
     const part = this.#part
     if (part === null || octets.length === 0) return
+    if (this.#listener !== null) {
+      const content = part.octets < 0 ? octets.subarray(-part.octets) : octets
+      if (content.length > 0) this.#listener.octets(content)
+    }
     if (part.firstLineBytes === null && part.octets + octets.length > 0) {
       const start = part.octets < 0 ? -part.octets : 0
       const end = octets.indexOf(13, start)
@@ -136,9 +149,15 @@ export class MimeWalk {
     part.octets += octets.length
   }
 
+  #beginPart(fields: readonly HeaderField[]): void {
+    this.#part = partOf(fields)
+    this.#listener?.begin(fields, this.#part.attachment)
+  }
+
   #finishPart(): void {
     const part = this.#part
     this.#part = null
+    if (part !== null) this.#listener?.end()
     if (part === null || part.attachment === null) return
     this.attachments.push({ ...part.attachment, sizeBytes: decodedBytes(part) })
   }

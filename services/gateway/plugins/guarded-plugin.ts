@@ -10,7 +10,7 @@ import type { CheckResult } from '../../contracts/event.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Logger } from '../../kit/operator-log.ts'
 import { unknownResult } from '../../rules/check-names.ts'
-import { cleanDetail } from '../checks/clean-text.ts'
+import { cutText } from '../data/header-section.ts'
 import type { Envelope } from '../spool/spool-contract.ts'
 import { acceptedRecipients, type Transaction } from '../session/transaction.ts'
 import { Breaker } from './breaker.ts'
@@ -23,6 +23,7 @@ export type PluginDeps = { clock: Clock; log: Pick<Logger, 'info' | 'warn' | 'er
 /** `failure`: why it has no answer, where mail must not go on without one. */
 export type GuardedResult<Value> = { value: Value | null; found: CheckResult; failure: string | null }
 
+const detailBytes = 200
 const resultPattern = /^[a-z0-9][a-z0-9-]{0,40}$/
 
 export class GuardedPlugin {
@@ -67,7 +68,7 @@ export class GuardedPlugin {
       name,
       stage: 'complete',
       result,
-      detail: detail === null ? null : cleanDetail(detail),
+      detail: detail === null ? null : oneLine(detail),
       durationUs: this.#deps.clock.monotonicUs() - startedUs,
     })
     const { maxBytes, onFailure } = this.plugin.settings
@@ -143,6 +144,11 @@ export class GuardedPlugin {
 /** It was not asked, as too many others were. */
 class BusyFailure extends Error {
   override readonly name = 'BusyFailure'
+}
+
+/** It may hold what came with the mail: nothing that acts on a terminal, and no line end. */
+function oneLine(text: string): string {
+  return cutText(text.slice(0, detailBytes).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, '?'), detailBytes)
 }
 
 function isOurFault(error: Error): boolean {

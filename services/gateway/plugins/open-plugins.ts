@@ -5,7 +5,11 @@
  *        reason not to start: it may come up later.
  */
 import type { Config } from '../../kit/config.ts'
+import { archiveFolder } from './archive/archive-folder.ts'
+import { archivePlugin } from './archive/archive-plugin.ts'
 import { clamdPlugin } from './clamd/clamd-plugin.ts'
+import { clonePlugin } from './clone/clone-plugin.ts'
+import { contentPlugin } from './content/content-plugin.ts'
 import { dkimPlugin } from './dkim/dkim-plugin.ts'
 import { httpPlugin } from './http/http-plugin.ts'
 import { rspamdPlugin } from './rspamd/rspamd-plugin.ts'
@@ -28,14 +32,18 @@ export async function openPlugins(config: Config, hostname: string, deps: Plugin
   return { plugins: set, close: () => set.close() }
 }
 
-async function pluginsOf({ plugins }: Config, hostname: string, { clock }: PluginDeps): Promise<Plugin[]> {
+async function pluginsOf({ plugins, data }: Config, hostname: string, deps: PluginDeps): Promise<Plugin[]> {
+  const { clock } = deps
   return [
     ...plugins.clamd.map((settings) => clamdPlugin(settings, clock)),
     ...plugins.rspamd.map((settings) => rspamdPlugin(settings)),
     ...plugins.spamd.map((settings) => spamdPlugin(settings, hostname, clock)),
     ...plugins.http.map((settings) => httpPlugin(settings)),
-    // Last: what is signed must not change any more.
+    ...plugins.content.map((settings) => contentPlugin(settings)),
+    ...plugins.clone.map((settings) => clonePlugin(settings, hostname)),
+    // Behind all that change what leaves: what is signed stays as it is, and the archive knows the signature.
     ...(await Promise.all(plugins.dkim.map((settings) => dkimPlugin(settings, clock)))),
+    ...(await Promise.all(plugins.archive.map((settings) => archivePlugin(settings, archiveFolder(settings, data), deps)))),
   ]
 }
 

@@ -334,7 +334,9 @@ export class DeliveryRelay implements Relay {
   /** Every recipient has an end: say so, and let the spool forget the message, or keep it for an operator. */
   async #complete(tracked: Tracked): Promise<void> {
     const { message } = tracked
-    const count = (wanted: RecipientState) => message.state.recipients.filter((state) => state === wanted).length
+    const { recipients } = message.envelope
+    const count = (wanted: RecipientState) =>
+      message.state.recipients.filter((state, position) => state === wanted && recipients[position]!.isClone !== true).length
     const failedCount = count('failed')
     const expiredCount = count('expired')
     const isUndeliverable = failedCount + expiredCount > tracked.removed.size

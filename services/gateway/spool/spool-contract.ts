@@ -31,6 +31,8 @@ export type EnvelopeRecipient = {
   normalized: string
   /** Set where a rule keeps this recipient back while others of the message are delivered. */
   disposition?: 'quarantine'
+  /** A copy beside the message: what becomes of it does not count for the message. */
+  isClone?: true
 }
 
 export interface Spool {
