@@ -86,6 +86,8 @@ export const HttpSettings = Type.Object(
   {
     ...shared({ name: 'http', maxBytes: 50_000_000, timeLimitMs: 30_000 }),
     url: Url(),
+    /** PEM, for `https:`: who may vouch for the server, in place of those that Node trusts. */
+    caFile: Type.Optional(Type.String({ minLength: 1 })),
     /** Sent as `Authorization: Bearer …`. */
     token: Type.Optional(Type.String({ pattern: '^[\\x21-\\x7e]+$', description: 'printable ASCII without blanks' })),
   },

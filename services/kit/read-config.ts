@@ -78,6 +78,10 @@ function withAbsolutePaths(config: Config, folderOf: (field: string) => string):
     },
     plugins: {
       ...config.plugins,
+      http: config.plugins.http.map((plugin) => ({
+        ...plugin,
+        ...(plugin.caFile === undefined ? {} : { caFile: resolve(folderOf('plugins.http'), plugin.caFile) }),
+      })),
       dkim: config.plugins.dkim.map((plugin) => ({
         ...plugin,
         keys: plugin.keys.map((key) => ({ ...key, file: resolve(folderOf('plugins.dkim'), key.file) })),

@@ -38,7 +38,7 @@ async function pluginsOf({ plugins, data }: Config, hostname: string, deps: Plug
     ...plugins.clamd.map((settings) => clamdPlugin(settings, clock)),
     ...plugins.rspamd.map((settings) => rspamdPlugin(settings)),
     ...plugins.spamd.map((settings) => spamdPlugin(settings, hostname, clock)),
-    ...plugins.http.map((settings) => httpPlugin(settings)),
+    ...(await Promise.all(plugins.http.map((settings) => httpPlugin(settings)))),
     ...plugins.content.map((settings) => contentPlugin(settings)),
     ...plugins.clone.map((settings) => clonePlugin(settings, hostname)),
     // Behind all that change what leaves: what is signed stays as it is, and the archive knows the signature.

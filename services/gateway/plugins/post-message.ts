@@ -13,6 +13,8 @@ export type PostOptions = {
   headers: Record<string, string | string[]>
   message: PluginMessage
   signal: AbortSignal
+  /** PEM of who may vouch for the server, in place of those that Node trusts. */
+  ca?: string
   maxAnswerBytes?: number
 }
 
@@ -50,7 +52,7 @@ export async function getText(url: string, signal: AbortSignal): Promise<HttpAns
 }
 
 function open(
-  { url, headers, signal }: Pick<PostOptions, 'url' | 'headers' | 'signal'>,
+  { url, headers, signal, ca }: Pick<PostOptions, 'url' | 'headers' | 'signal' | 'ca'>,
   sizeBytes: number | null,
 ): { request: ClientRequest; response: Promise<IncomingMessage> } {
   const target = new URL(url)
@@ -60,6 +62,7 @@ function open(
     // A connection for each: one that was kept may have ended unnoticed, and the message would have to be sent again.
     agent: false,
     signal,
+    ...(ca === undefined ? {} : { ca }),
     headers: sizeBytes === null ? headers : { ...headers, 'content-length': String(sizeBytes) },
   })
   const response = new Promise<IncomingMessage>((resolve, reject) => {

@@ -1,7 +1,12 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { afterEach, expect, it } from 'vitest'
 import { pluginHarness, type PluginHarness } from '../../../../test/plugin-harness.ts'
+import { testCertificate, testKey } from '../../../../test/test-certificate.ts'
 
 const message = 'Subject: hello\r\n\r\ntext'
 let server: Server | null = null
@@ -81,4 +86,32 @@ it('ends its request when the time is over', async () => {
   await harness.connect().deliver(message)
   expect(found(harness)).toMatchObject({ result: 'unknown', detail: 'no answer within 100 ms' })
   await isEnded
+})
+
+it('speaks TLS with a server that somebody vouches for, and with no other', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-http-'))
+  const caFile = path.join(folder, 'ca.pem')
+  await writeFile(caFile, testCertificate)
+  let askedCount = 0
+  const tlsServer = createTlsServer({ cert: testCertificate, key: testKey }, (request, response) => {
+    askedCount += 1
+    request.resume().once('end', () => response.end('{"result": "fine"}'))
+  })
+  await new Promise<void>((resolve) => tlsServer.listen(0, '127.0.0.1', resolve))
+  const url = `https://localhost:${(tlsServer.address() as AddressInfo).port}/`
+  try {
+    const strict = await pluginHarness(`{http: [{url: '${url}', onFailure: open}]}`)
+    await strict.connect().deliver(message)
+    expect(found(strict)).toMatchObject({ result: 'unknown', detail: expect.stringMatching(/self-signed certificate/) })
+    expect(askedCount).toBe(0)
+    const trusting = await pluginHarness(`{http: [{url: '${url}', caFile: ${caFile}, onFailure: open}]}`)
+    await trusting.connect().deliver(message)
+    expect(found(trusting)).toMatchObject({ result: 'fine' })
+    await writeFile(caFile, 'no certificate')
+    await expect(pluginHarness(`{http: [{url: '${url}', caFile: ${caFile}, onFailure: open}]}`)).rejects.toThrow(`plugins.http: http: ${caFile} is no file of certificates`)
+  } finally {
+    tlsServer.closeAllConnections()
+    await new Promise((resolve) => tlsServer.close(resolve))
+    await rm(folder, { recursive: true })
+  }
 })

@@ -4,6 +4,8 @@
  * Results  any short word: `{"result": "confidential", "detail": "page 3"}`.
  * Limits   an answer of 64 KiB; no redirects. A 4xx says no to this message, 5xx that the server is in trouble.
  */
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import type { Static } from 'typebox'
 import type { HttpSettings } from '../../../kit/plugin-settings.ts'
 import { acceptedRecipients } from '../../session/transaction.ts'
@@ -14,16 +16,28 @@ import { postMessage, type HttpAnswer } from '../post-message.ts'
 /** Servers take some 8 to 16 KiB of headers; the number of recipients is told in any case. */
 const recipientOctets = 4_096
 
-export function httpPlugin(settings: Static<typeof HttpSettings>): Plugin {
-  const { url, token } = settings
+/** Throws where the file of certificates cannot be used. */
+export async function httpPlugin(settings: Static<typeof HttpSettings>): Promise<Plugin> {
+  const { url, token, caFile } = settings
+  const trusted = caFile === undefined ? {} : { ca: await readCertificates(settings.name, caFile) }
   const secret: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
   return {
     kind: 'http',
     settings,
     async scan(message, signal) {
       const headers = { ...secret, ...envelopeHeaders(message), accept: 'application/json', 'content-type': 'message/rfc822' }
-      return findingOf(await postMessage({ url, headers, message, signal }))
+      return findingOf(await postMessage({ url, headers, message, signal, ...trusted }))
     },
+  }
+}
+
+async function readCertificates(name: string, file: string): Promise<string> {
+  try {
+    const text = await readFile(file, 'utf8')
+    new X509Certificate(text)
+    return text
+  } catch (error) {
+    throw new Error(`plugins.http: ${name}: ${file} is no file of certificates in PEM that can be read`, { cause: error })
   }
 }
 
