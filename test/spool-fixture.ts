@@ -33,7 +33,13 @@ export class MemoryEventLog {
   }
 
   wasLogged = (queueId: string): boolean => this.logged.has(queueId)
-  wasFinished = (queueId: string): boolean => this.of('message.finished').some((body) => body.queueId === queueId)
+  wasFinished = (queueId: string): boolean => {
+    const ends = this.bodies.filter((body) => 'transactionId' in body && body.transactionId === queueId)
+    return ends.findLast(({ kind }) => kind === 'message.finished' || kind === 'quarantine.released')?.kind === 'message.finished'
+  }
+  wasDeleted = (queueId: string): boolean => this.of('quarantine.deleted').some((body) => body.transactionId === queueId)
+  wasReleaseLogged = (queueId: string, serial: number): boolean =>
+    this.of('quarantine.released').some((body) => body.transactionId === queueId && body.serial === serial)
 }
 
 export type RouteSetting = Partial<Config['routes'][number]> & { port: number }
@@ -49,6 +55,8 @@ export function relayConfig(routes: RouteSetting[], delivery: Partial<Config['de
       expireHours: 120,
       ...delivery,
     },
+    quarantine: { keepDays: 30 },
+    marking: { subject: 'always' },
     smtp: {
       hostname: 'gateway.test',
       listen: [], listenTls: [],
@@ -76,6 +84,8 @@ export function openTestSpool(
     eventLog,
     wasLogged: eventLog.wasLogged,
     wasFinished: eventLog.wasFinished,
+    wasDeleted: eventLog.wasDeleted,
+    wasReleaseLogged: eventLog.wasReleaseLogged,
     ...rest,
   })
 }

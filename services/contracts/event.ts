@@ -308,6 +308,10 @@ export const QuarantineReleased = Type.Object({
   ...envelope,
   transactionId: uuidV7,
   by: Type.String(),
+  /** Tells this release from others of the same message; absent in logs of the first versions, as is `recipients`. */
+  serial: Type.Optional(count),
+  /** Those that were let go. */
+  recipients: Type.Optional(Type.Array(Type.String())),
 })
 export type QuarantineReleased = Static<typeof QuarantineReleased>
 
@@ -315,7 +319,10 @@ export const QuarantineDeleted = Type.Object({
   kind: Type.Literal('quarantine.deleted'),
   ...envelope,
   transactionId: uuidV7,
+  /** Who did it; `expiry`: its time was over. */
   by: Type.String(),
+  /** Those that never got it; absent in logs of the first versions. */
+  recipients: Type.Optional(Type.Array(Type.String())),
 })
 export type QuarantineDeleted = Static<typeof QuarantineDeleted>
 

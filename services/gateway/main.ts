@@ -7,13 +7,18 @@
  */
 import { hostname } from 'node:os'
 import { readFileSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import type { Logger } from 'pino'
+import type { GatewayFigures } from '../contracts/control.ts'
 import { systemClock } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
+import { gatewaySocketPath } from '../kit/socket-request.ts'
 import type { RunningService } from '../kit/running-service.ts'
 import { openChecks } from './checks/open-checks.ts'
+import { buildControlApp } from './control/control-app.ts'
+import { openControlSocket, refuseSecondGateway } from './control/control-socket.ts'
 import { limitsOf } from './limits.ts'
 import { SmtpListeners } from './listener.ts'
 import { openEventLog } from './log/event-log-writer.ts'
@@ -55,6 +60,7 @@ async function open(
   closeAll: () => Promise<void>,
 ): Promise<RunningGateway> {
   const clock = systemClock
+  await refuseSecondGateway(gatewaySocketPath(config.data))
   let stopReason = 'the start failed'
   const eventLog = await openEventLog({
     folder: path.join(config.data, 'events'),
@@ -68,7 +74,7 @@ async function open(
   closers.push(() => eventLog.close(stopReason))
 
   const recent = await readRecentEvents(eventLog.olderSegments, clock.nowMs())
-  const { spool, relay, stop } = await openSpool({
+  const { spool, relay, quarantine, stop } = await openSpool({
     folder: path.join(config.data, 'spool'),
     config,
     clock,
@@ -76,6 +82,8 @@ async function open(
     eventLog,
     wasLogged: recent.wasLogged,
     wasFinished: recent.wasFinished,
+    wasDeleted: recent.wasDeleted,
+    wasReleaseLogged: recent.wasReleaseLogged,
   })
   closers.push(stop)
 
@@ -128,6 +136,25 @@ async function open(
   const onHangUp = (): void => void reload()
   process.on('SIGHUP', onHangUp)
   closers.push(async () => void process.off('SIGHUP', onHangUp))
+
+  const startedAt = new Date(clock.nowMs()).toISOString()
+  const figures = async (): Promise<GatewayFigures> => {
+    const { bavail, blocks, bsize } = await statfs(config.data)
+    return {
+      node: config.node,
+      tenantId: config.tenant,
+      version: version(),
+      startedAt,
+      pid: process.pid,
+      sessionCount: listeners.sessionCount,
+      queue: relay.counts(),
+      routes: relay.routes(),
+      disk: { freeBytes: bavail * bsize, totalBytes: blocks * bsize },
+    }
+  }
+  const onFault = (error: Error): void => log.error(error, 'A request to the control interface failed')
+  const control = await buildControlApp({ relay, quarantine, figures, reload, onFault })
+  closers.push(await openControlSocket(gatewaySocketPath(config.data), control, log))
 
   log.info({ addresses: listeners.addresses, mode: config.recipients.mode }, 'The gateway listens')
   let stopping: Promise<void> | null = null

@@ -235,6 +235,20 @@ export const Config = Type.Object(
       },
       { ...strict, default: {} },
     ),
+    quarantine: Type.Object(
+      {
+        /** What is held so long is deleted; 0: never. */
+        keepDays: Type.Integer({ minimum: 0, maximum: 36_500, default: 30 }),
+      },
+      { ...strict, default: {} },
+    ),
+    marking: Type.Object(
+      {
+        /** Whether a mark may change a Subject that a DKIM signature covers; a header field tells it where not. */
+        subject: Type.Enum(['always', 'unless-signed', 'never'], { default: 'unless-signed' }),
+      },
+      { ...strict, default: {} },
+    ),
     billing: Type.Object(
       {
         mode: Type.Enum(['full', 'split'], { default: 'full' }),

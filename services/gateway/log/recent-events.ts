@@ -10,7 +10,7 @@
  */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import type { SessionClosed, TransactionEnded } from '../../contracts/event.ts'
+import type { QuarantineDeleted, QuarantineReleased, SessionClosed, TransactionEnded } from '../../contracts/event.ts'
 import { maxLineBytes } from '../../contracts/event.ts'
 import { timeMsOfTransactionId } from '../../contracts/transaction-id.ts'
 import { DuplicateIndex, duplicateWindowMs } from '../session/duplicate-index.ts'
@@ -19,6 +19,8 @@ import { readSegmentHeader, type SegmentFile } from './segment-files.ts'
 export type RecentEvents = {
   wasLogged(queueId: string): boolean
   wasFinished(queueId: string): boolean
+  wasDeleted(queueId: string): boolean
+  wasReleaseLogged(queueId: string, serial: number): boolean
   duplicates: DuplicateIndex
 }
 
@@ -40,6 +42,8 @@ export async function readRecentEvents(
   return {
     wasLogged: (queueId) => memory.unfinished.has(queueId) || timeMsOfTransactionId(queueId) < fromMs,
     wasFinished: (queueId) => memory.finished.has(queueId),
+    wasDeleted: (queueId) => memory.deleted.has(queueId),
+    wasReleaseLogged: (queueId, serial) => memory.released.has(`${queueId} ${serial}`),
     duplicates: memory.duplicates,
   }
 }
@@ -75,6 +79,10 @@ class Memory {
   readonly unfinished = new Set<string>()
   /** The newest that are done: positive evidence only, or a log that somebody tidied up would drop spooled mail. */
   readonly finished = new Set<string>()
+  /** The newest that an operator or time took out of quarantine for good. */
+  readonly deleted = new Set<string>()
+  /** The newest that were let go out of quarantine, with the serial of the spool's record. */
+  readonly released = new Set<string>()
   readonly duplicates = new DuplicateIndex()
   /** Accepted in sessions of which no end is known, by session. */
   readonly #open = new Map<string, TransactionEnded[]>()
@@ -92,7 +100,8 @@ class Memory {
     if (kind === 'transaction.ended') this.#takeTransaction(event as TransactionEnded)
     else if (kind === 'session.closed') this.#takeSession(event as SessionClosed)
     else if (kind === 'message.finished') this.#takeEnd((event as { queueId: string }).queueId)
-    else if (kind === 'quarantine.deleted') this.#takeEnd((event as { transactionId: string }).transactionId)
+    else if (kind === 'quarantine.deleted') this.#takeDeletion(event as QuarantineDeleted)
+    else if (kind === 'quarantine.released') this.#takeRelease(event as QuarantineReleased)
     else this.endOfBoot()
   }
 
@@ -113,12 +122,19 @@ class Memory {
   /** The spool notes an end within a second of its event, so that only the last of a boot are ever asked for. */
   #takeEnd(queueId: string): void {
     this.unfinished.delete(queueId)
-    this.finished.add(queueId)
-    if (this.finished.size <= maxFinished) return
-    for (const oldest of this.finished) {
-      this.finished.delete(oldest)
-      break
-    }
+    addNewest(this.finished, queueId)
+  }
+
+  #takeDeletion({ transactionId }: QuarantineDeleted): void {
+    this.#takeEnd(transactionId)
+    addNewest(this.deleted, transactionId)
+  }
+
+  /** It may have ended as undeliverable before: what counts is that it is on its way again. */
+  #takeRelease({ transactionId, serial }: QuarantineReleased): void {
+    this.finished.delete(transactionId)
+    this.unfinished.add(transactionId)
+    if (serial !== undefined) addNewest(this.released, `${transactionId} ${serial}`)
   }
 
   #takeSession({ sessionId, unflushedTransactionIds }: SessionClosed): void {
@@ -141,6 +157,15 @@ class Memory {
   }
 }
 
+function addNewest(ids: Set<string>, id: string): void {
+  ids.add(id)
+  if (ids.size <= maxFinished) return
+  for (const oldest of ids) {
+    ids.delete(oldest)
+    break
+  }
+}
+
 function withoutBulk(event: TransactionEnded): TransactionEnded {
   return { ...event, headers: [], evaluations: [], attachments: [], checks: [] }
 }
@@ -150,6 +175,7 @@ const wanted = new Set([
   'session.closed',
   'message.finished',
   'quarantine.deleted',
+  'quarantine.released',
   'gateway.started',
 ])
 

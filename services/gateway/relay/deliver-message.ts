@@ -11,9 +11,9 @@ import { createReadStream } from 'node:fs'
 import type { Reply } from '../../contracts/event.ts'
 import type { MessageOctets, StoredMessage } from '../spool/message-store.ts'
 import { DialogError, type NextHopDialog } from './next-hop-dialog.ts'
+import { markedMessage, type Marking } from './mark-message.ts'
 import type { RelayLimits } from './relay-limits.ts'
 import { replyText } from './smtp-reply.ts'
-import { withTaggedSubject } from './tagged-subject.ts'
 import { WireFormat } from './wire-format.ts'
 
 /** What the next hop offers (EHLO). */
@@ -58,6 +58,7 @@ export type TransactionContext = {
   /** It served a message before: where it breaks at once, it had ended unnoticed and the job is not to blame. */
   isReused: boolean
   octetsOf(message: StoredMessage): Promise<MessageOctets>
+  markingOf(job: DeliveryJob): Marking
   /** A job whose octets are at hand and that may travel along, or `null`. */
   takeNext(): DeliveryJob | null
 }
@@ -119,7 +120,7 @@ export async function deliverMessage(context: TransactionContext, current: Annou
       if (nextJob !== null) next = { job: nextJob, isAnnounced: true }
     }
     const following = next === null ? '' : commandsOf(next.job, context.offered).join('')
-    sentBytes = await writeContent(context, job.message, content, following)
+    sentBytes = await writeContent(context, job, content, following)
     const final = await dialog.reply(limits.finalReplyMs)
     if (final.code === 421) return closing(final)
     const outcome: RecipientResult = isPositive(final)
@@ -171,29 +172,32 @@ function commandsOf(job: DeliveryJob, offered: Offered): string[] {
 }
 
 async function writeContent(
-  { dialog, limits }: TransactionContext,
-  message: StoredMessage,
+  { dialog, limits, markingOf }: TransactionContext,
+  job: DeliveryJob,
   content: MessageOctets,
   following: string,
 ): Promise<number> {
-  const { prependedHeaders, subjectTag } = message.envelope
+  const { prependedHeaders } = job.message.envelope
+  const marking = markingOf(job)
   const wire = new WireFormat()
-  const headers = Buffer.from(prependedHeaders)
-  const parts = headers.length > 0 ? wire.push(headers) : []
-  if ('octets' in content) {
-    const octets = subjectTag === null ? content.octets : withTaggedSubject(content.octets, subjectTag)
-    parts.push(...wire.push(octets))
-    dialog.write([...parts, `${wire.end()}${following}`])
-    return headers.length + octets.length
+  const beginning = (octets: Buffer): { parts: Uint8Array[]; sentBytes: number } => {
+    const marked = markedMessage(octets, marking)
+    const headers = Buffer.from(marked.addedHeaders + prependedHeaders)
+    const parts = headers.length > 0 ? wire.push(headers) : []
+    return { parts: [...parts, ...wire.push(marked.octets)], sentBytes: headers.length + marked.octets.length }
   }
-  dialog.write(parts)
-  let sentBytes = headers.length
+  if ('octets' in content) {
+    const { parts, sentBytes } = beginning(content.octets)
+    dialog.write([...parts, `${wire.end()}${following}`])
+    return sentBytes
+  }
+  let sentBytes = 0
   let isFirst = true
   for await (const block of createReadStream(content.path, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>) {
-    const octets = isFirst && subjectTag !== null ? withTaggedSubject(block, subjectTag) : block
+    const { parts, sentBytes: blockBytes } = isFirst ? beginning(block) : { parts: wire.push(block), sentBytes: block.length }
     isFirst = false
-    dialog.write(wire.push(octets))
-    sentBytes += octets.length
+    dialog.write(parts)
+    sentBytes += blockBytes
     await dialog.drained(limits.dataBlockMs)
   }
   dialog.write([`${wire.end()}${following}`])

@@ -20,6 +20,7 @@ import {
   type TransactionResult,
 } from './deliver-message.ts'
 import { DialogError, NextHopDialog } from './next-hop-dialog.ts'
+import type { Marking } from './mark-message.ts'
 import type { RelayLimits } from './relay-limits.ts'
 import { replyText } from './smtp-reply.ts'
 
@@ -30,6 +31,7 @@ export type ConnectionHost = {
   readonly messagesPerConnection: number
   readonly limits: RelayLimits
   octetsOf(message: StoredMessage): Promise<MessageOctets>
+  markingOf(job: DeliveryJob): Marking
   isPlainPreferred(): boolean
   tlsFailed(reason: string): void
   ready(dialog: NextHopDialog): void
@@ -77,6 +79,7 @@ export async function runConnection(host: ConnectionHost): Promise<ConnectionEnd
         limits: host.limits,
         isReused: servedCount > 0,
         octetsOf: (message: StoredMessage) => host.octetsOf(message),
+        markingOf: (job: DeliveryJob) => host.markingOf(job),
         takeNext: () => takeNext(host, offered, servedCount),
       }
       const outcome = await deliverMessage(context, announced ?? { job, isAnnounced: false })

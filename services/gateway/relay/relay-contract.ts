@@ -38,5 +38,5 @@ export interface Relay {
   /** Tries all of the message that waits, at once; false when it is unknown, held, or under way already. */
   retryNow(queueId: string): boolean
   /** Takes a message out of the queue for good: its waiting recipients count as failed. False when unknown, held or under way. */
-  remove(queueId: string): Promise<boolean>
+  remove(queueId: string, by: string): Promise<boolean>
 }

@@ -299,12 +299,12 @@ describe('the relay', () => {
     await start({ routes: [{ port: await closedPort() }] })
     const queueId = await accept(['a@example.org'])
     await waitForAttempts(1)
-    expect(await open.relay.remove(queueId)).toBe(true)
+    expect(await open.relay.remove(queueId, 'anna')).toBe(true)
     await waitForFinished(1)
-    expect(attempts().at(-1)!.recipients[0]!).toMatchObject({ outcome: 'failed', error: 'removed from the queue by an operator' })
+    expect(attempts().at(-1)!.recipients[0]!).toMatchObject({ outcome: 'failed', error: 'removed from the queue by anna' })
     await eventually(() => open.relay.counts().queuedCount === 0)
     expect([...open.relay.list()]).toEqual([])
-    expect(await open.relay.remove(queueId)).toBe(false)
+    expect(await open.relay.remove(queueId, 'anna')).toBe(false)
   })
 
   it('stopping lets a delivery under way end, and leaves what waits in the spool', async () => {

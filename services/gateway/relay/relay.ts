@@ -15,18 +15,19 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Config } from '../../kit/config.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
 import type { MessageStore, StoredMessage } from '../spool/message-store.ts'
-import type { RecipientState } from '../spool/record.ts'
+import type { RecipientState, RecordedFreeing } from '../spool/record.ts'
 import { Agenda } from './agenda.ts'
 import type { DeliveryJob, RecipientResult, TransactionResult } from './deliver-message.ts'
 import { deliveryAttempted, messageFinished } from './delivery-events.ts'
 import type { QueueCounts, QueueEntry, Relay, RouteState } from './relay-contract.ts'
+import { markingOf } from './mark-message.ts'
 import { relayLimits, type RelayLimits } from './relay-limits.ts'
 import { retryDelayMs } from './retry-delay.ts'
 import { RouteQueue } from './route-queue.ts'
 import { systemTimers, type Timers } from './timers.ts'
 
 export type RelayOptions = {
-  config: Pick<Config, 'routes' | 'delivery' | 'smtp'>
+  config: Pick<Config, 'routes' | 'delivery' | 'smtp' | 'marking'>
   clock: Clock
   log: Logger
   eventLog: EventLog
@@ -60,6 +61,8 @@ export class DeliveryRelay implements Relay {
   readonly #random: () => number
   readonly #tracked = new Map<string, Tracked>()
   readonly #held = new Map<string, StoredMessage>()
+  /** Held ones whose end is being written. */
+  readonly #deleting = new Set<string>()
   readonly #routesByDomain = new Map<string, RouteQueue>()
   readonly #routes: RouteQueue[] = []
   readonly #agenda = new Agenda<DeliveryJob>()
@@ -85,14 +88,20 @@ export class DeliveryRelay implements Relay {
       this.#held.set(message.queueId, message)
       return
     }
-    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), removed: new Set(), unfinishedWrites: new Set() }
-    this.#tracked.set(message.queueId, tracked)
+    const tracked = this.#track(message)
     for (const attempt of message.state.unlogged) {
       this.#follow(tracked, this.#append(attempt.body).then(() => this.#store.recordLogged(message, attempt.serial)))
     }
     const waiting = message.state.recipients.flatMap((state, position) => (state === 'waiting' ? [position] : []))
     if (waiting.length === 0) return void this.#complete(tracked)
-    this.#dispatch(message, waiting)
+    const freeings = message.state.untoldFreeings ?? []
+    if (freeings.length === 0) return this.#dispatch(message, waiting)
+    const told = Promise.all(freeings.map((freeing) => this.#tellFreed(tracked, freeing)))
+    void told.then(
+      () => this.#dispatch(message, waiting),
+      // The gateway stops: the next start goes on from here.
+      () => {},
+    )
   }
 
   counts(): QueueCounts {
@@ -145,11 +154,58 @@ export class DeliveryRelay implements Relay {
     return isWaiting
   }
 
-  async remove(queueId: string): Promise<boolean> {
+  /** Whole messages that are held, and those of which a rule keeps a recipient back while others are delivered. */
+  *heldMessages(): Iterable<StoredMessage> {
+    yield* this.#held.values()
+    for (const { message } of this.#tracked.values()) {
+      if (!message.state.isHeld && message.state.recipients.includes('held')) yield message
+    }
+  }
+
+  /** `undefined` where nothing of it is held, or where that is about to change. */
+  heldMessage(queueId: string): StoredMessage | undefined {
+    const held = this.#held.get(queueId)
+    if (held !== undefined) return this.#deleting.has(queueId) ? undefined : held
+    const message = this.#tracked.get(queueId)?.message
+    return message?.state.isHeld === false && message.state.recipients.includes('held') ? message : undefined
+  }
+
+  /**
+   * Sends held recipients on their way; `message` comes from `heldMessage` in the same turn. Resolves when the spool
+   * and the event log have it: from then on it is delivered whatever happens.
+   */
+  async freeHeld(message: StoredMessage, positions: readonly number[], by: string): Promise<void> {
+    const tracked = this.#tracked.get(message.queueId) ?? this.#track(message)
+    this.#held.delete(message.queueId)
+    const freeing = { serial: message.state.lastSerial + 1, recipients: [...positions], by, atMs: this.#options.clock.nowMs() }
+    const written = this.#store.recordFreed(message, freeing)
+    this.#follow(tracked, written)
+    await written
+    await this.#tellFreed(tracked, freeing)
+    if (!this.#isStopping) this.#dispatch(message, positions)
+  }
+
+  /** Ends a message that is held as a whole, for good. Rejects, and nothing has happened, where the log cannot be written. */
+  async deleteHeld(message: StoredMessage, by: string): Promise<void> {
+    const { queueId, envelope, state } = message
+    this.#deleting.add(queueId)
+    try {
+      const recipients = envelope.recipients.flatMap(({ address }, position) => (state.recipients[position] === 'delivered' ? [] : [address]))
+      await this.#options.eventLog.append({ kind: 'quarantine.deleted', transactionId: queueId, by, recipients })
+      this.#held.delete(queueId)
+      this.#store.finish(message)
+    } finally {
+      this.#deleting.delete(queueId)
+    }
+  }
+
+  async remove(queueId: string, by: string): Promise<boolean> {
     const jobs = this.#takeWaiting((job) => job.message.queueId === queueId)
     if (jobs.length === 0) return false
     for (const position of jobs.flatMap((job) => job.recipients)) this.#tracked.get(queueId)?.removed.add(position)
-    for (const job of jobs) this.#settle(job, noRoute, failedAll(job, 'removed from the queue by an operator'))
+    const tracked = this.#tracked.get(queueId)
+    for (const job of jobs) this.#settle(job, noRoute, failedAll(job, `removed from the queue by ${by}`))
+    if (tracked !== undefined) await this.#written(tracked)
     return true
   }
 
@@ -187,6 +243,7 @@ export class DeliveryRelay implements Relay {
           random: this.#random,
           log,
           octetsOf: (message) => this.#store.octetsOf(message),
+          markingOf: (job) => markingOf(job.message, job.recipients, config.marking.subject),
           onAttempted: (job, result, startedAtUs, tls) =>
             this.#settle(job, { name: domain, host, port }, { ...result, startedAtUs, tls }),
           onHeldUp: (job, reason) => this.#holdUp(job, { name: domain, host, port }, reason),
@@ -200,6 +257,12 @@ export class DeliveryRelay implements Relay {
 
   /** Sends the recipients on their ways: one job per next hop and hundred recipients. */
   #dispatch(message: StoredMessage, positions: readonly number[]): void {
+    // Mail that an operator let go is sent without our marks, so it never shares a transaction with the others'.
+    const isFreed = (position: number): boolean => message.state.freed?.includes(position) ?? false
+    if (message.state.freed !== undefined && positions.some(isFreed) && !positions.every(isFreed)) {
+      this.#dispatch(message, positions.filter(isFreed))
+      return this.#dispatch(message, positions.filter((position) => !isFreed(position)))
+    }
     const byRoute = new Map<RouteQueue | null, number[]>()
     for (const position of positions) {
       const domain = normalizedDomain(domainOf(message.envelope.recipients[position]!.normalized))
@@ -289,7 +352,8 @@ export class DeliveryRelay implements Relay {
   }
 
   #isExpired(message: StoredMessage, nowMs: number): boolean {
-    return nowMs - message.envelope.acceptedAtMs >= this.#options.config.delivery.expireHours * 3_600_000
+    const sinceMs = Math.max(message.envelope.acceptedAtMs, message.state.freedAtMs ?? 0)
+    return nowMs - sinceMs >= this.#options.config.delivery.expireHours * 3_600_000
   }
 
   #takeWaiting(isWanted: (job: DeliveryJob) => boolean): DeliveryJob[] {
@@ -343,7 +407,7 @@ export class DeliveryRelay implements Relay {
     // A rule keeps a recipient back: something is left to do, as for a message that is held whole.
     const isHeld = count('held') > 0
     if (isUndeliverable || isHeld) {
-      this.#follow(tracked, this.#store.hold(message))
+      this.#follow(tracked, this.#store.hold(message, this.#options.clock.nowMs()))
       if (!(await this.#written(tracked))) return
     }
     if (!isHeld) {
@@ -364,6 +428,19 @@ export class DeliveryRelay implements Relay {
     this.#held.set(message.queueId, message)
     const { queueId } = message
     if (isUndeliverable) this.#options.log.warn({ queueId, failedCount, expiredCount }, 'Mail could not be delivered: it is kept in quarantine as undeliverable')
+  }
+
+  #track(message: StoredMessage): Tracked {
+    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), removed: new Set(), unfinishedWrites: new Set() }
+    this.#tracked.set(message.queueId, tracked)
+    return tracked
+  }
+
+  async #tellFreed({ message }: Tracked, { serial, recipients, by }: RecordedFreeing): Promise<void> {
+    const { queueId, envelope } = message
+    const addresses = recipients.map((position) => envelope.recipients[position]!.address)
+    await this.#append({ kind: 'quarantine.released', transactionId: queueId, by, serial, recipients: addresses })
+    this.#store.recordLogged(message, serial)
   }
 
   #follow(tracked: Tracked, write: Promise<void>): void {

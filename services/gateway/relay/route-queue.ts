@@ -15,6 +15,7 @@ import type { DeliveryJob, TransactionResult } from './deliver-message.ts'
 import { JobLine } from './job-line.ts'
 import { runConnection, type ConnectionEnd, type ConnectionHost } from './next-hop-connection.ts'
 import type { NextHopDialog } from './next-hop-dialog.ts'
+import type { Marking } from './mark-message.ts'
 import type { RelayLimits } from './relay-limits.ts'
 import { retryDelayMs } from './retry-delay.ts'
 import type { Timers } from './timers.ts'
@@ -34,6 +35,7 @@ export type RouteOptions = {
   random: () => number
   log: Logger
   octetsOf(message: StoredMessage): Promise<MessageOctets>
+  markingOf(job: DeliveryJob): Marking
   onAttempted(job: DeliveryJob, result: TransactionResult, startedAtUs: number, tls: Tls | null): void
   /** The next hop is down and the job waits for its return. */
   onHeldUp(job: DeliveryJob, reason: string): void
@@ -126,6 +128,10 @@ export class RouteQueue implements ConnectionHost {
 
   octetsOf(message: StoredMessage): Promise<MessageOctets> {
     return this.options.octetsOf(message)
+  }
+
+  markingOf(job: DeliveryJob): Marking {
+    return this.options.markingOf(job)
   }
 
   monotonicUs(): number {

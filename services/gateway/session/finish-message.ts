@@ -58,6 +58,9 @@ export async function finishMessage(
   const duplicateOf = deps.duplicates.find(accepted, deps.clock.nowMs())
   let envelope =
     duplicateOf === null ? envelopeOf(transaction, disposition, deps.hostname, deps.clock.nowMs()) : null
+  if (envelope !== null && verdict?.action === 'quarantine' && verdict.ruleId !== null) {
+    envelope = { ...envelope, heldByRuleId: verdict.ruleId }
+  }
   if (envelope !== null && deps.plugins.wantsPrepare(transaction, envelope)) {
     const prepared = await deps.plugins.prepare(message, envelope)
     if ('outcome' in prepared) return refused(receiver, prepared)

@@ -41,8 +41,10 @@ function applyRules(transaction: Transaction, recipient: LoggedRecipient, result
     recipient.reply = verdict.reply
     return
   }
+  const target = envelopeRecipient(transaction, redirectTo ?? recipient.address)
+  const heldByRuleId = action === 'quarantine' ? (verdict?.ruleId ?? null) : null
   transaction.deliveries.push({
-    recipient: envelopeRecipient(transaction, redirectTo ?? recipient.address),
+    recipient: heldByRuleId === null ? target : { ...target, heldByRuleId },
     copies: copyTo.map((copy) => envelopeRecipient(transaction, copy)),
     disposition: action === 'discard' || action === 'quarantine' ? action : 'deliver',
   })

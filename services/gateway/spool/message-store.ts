@@ -13,7 +13,16 @@ import { nodeDisk, type Disk } from './disk.ts'
 import { Journal, segmentPath, type journalLimits, type RecordLocation } from './journal.ts'
 import { LargeMessageFile, largeMessagePath } from './large-message-file.ts'
 import { MessageWriter } from './message-writer.ts'
-import { applyAttempt, applyLogged, newDeliveryState, readRecord, type DeliveryState, type RecordedAttempt } from './record.ts'
+import {
+  applyAttempt,
+  applyFreed,
+  applyLogged,
+  newDeliveryState,
+  readRecord,
+  type DeliveryState,
+  type RecordedAttempt,
+  type RecordedFreeing,
+} from './record.ts'
 import type { RecoveredSpool } from './recover-spool.ts'
 import type { Envelope, Spool, SpooledMessage } from './spool-contract.ts'
 
@@ -179,10 +188,17 @@ export class MessageStore implements Spool {
   }
 
   /** Kept for an operator; durable when it resolves. */
-  hold(message: StoredMessage): Promise<void> {
+  hold(message: StoredMessage, atMs: number): Promise<void> {
     message.state.isHeld = true
+    message.state.heldAtMs = atMs
     this.forgetOctets(message)
-    return this.#journal.appendLasting({ kind: 'held', queueId: message.queueId }, 'now')
+    return this.#journal.appendLasting({ kind: 'held', queueId: message.queueId, atMs }, 'now')
+  }
+
+  /** An operator lets recipients go; durable when it resolves, and from then on sure to be delivered. */
+  recordFreed(message: StoredMessage, freeing: RecordedFreeing): Promise<void> {
+    applyFreed(message.state, freeing)
+    return this.#journal.appendLasting({ kind: 'freed', queueId: message.queueId, freeing }, 'now')
   }
 
   /** Nothing is left to do and the event that says so is durable. */

@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../kit/clock.ts'
 import type { Config } from '../../kit/config.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
+import { Quarantine } from '../quarantine/quarantine.ts'
 import type { Relay } from '../relay/relay-contract.ts'
 import type { RelayLimits } from '../relay/relay-limits.ts'
 import { DeliveryRelay } from '../relay/relay.ts'
@@ -19,7 +20,7 @@ import type { Spool } from './spool-contract.ts'
 
 export type SpoolOptions = EventLogMemory & {
   folder: string
-  config: Pick<Config, 'routes' | 'delivery' | 'smtp'>
+  config: Pick<Config, 'routes' | 'delivery' | 'smtp' | 'quarantine' | 'marking'>
   clock: Clock
   log: Logger
   eventLog: EventLog
@@ -30,7 +31,7 @@ export type SpoolOptions = EventLogMemory & {
 }
 
 /** `stop` ends deliveries under way and leaves everything else in the spool. */
-export type OpenSpool = { spool: Spool; relay: Relay; stop(): Promise<void> }
+export type OpenSpool = { spool: Spool; relay: Relay; quarantine: Quarantine; stop(): Promise<void> }
 
 export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   const { folder, config, clock, log, eventLog, disk = nodeDisk, limits = {} } = options
@@ -56,10 +57,22 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   store.onReleased = (message) => relay.take(message)
   store.adopt(recovered)
   for (const message of recovered.messages) relay.take(message)
+  const quarantine = new Quarantine({
+    relay,
+    store,
+    clock,
+    log,
+    keepDays: config.quarantine.keepDays,
+    ...(options.timers === undefined ? {} : { timers: options.timers }),
+  })
   let stopping: Promise<void> | null = null
   return {
     spool: store,
     relay,
-    stop: () => (stopping ??= relay.stop().then(() => store.close())),
+    quarantine,
+    stop() {
+      quarantine.stop()
+      return (stopping ??= relay.stop().then(() => store.close()))
+    },
   }
 }

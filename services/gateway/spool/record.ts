@@ -31,6 +31,16 @@ export type RecordedAttempt = {
   body: EventBody<DeliveryAttempted>
 }
 
+/** Recipients that an operator let go out of quarantine, kept until the event that says so is known to be durable. */
+export type RecordedFreeing = {
+  /** Counted with the attempts. */
+  serial: number
+  /** Positions in `envelope.recipients`. */
+  recipients: number[]
+  by: string
+  atMs: number
+}
+
 /** Everything about a message besides its octets that outlives a crash. */
 export type DeliveryState = {
   isReleased: boolean
@@ -42,16 +52,26 @@ export type DeliveryState = {
   lastSerial: number
   /** Tries whose `delivery.attempted` may not be in the event log. */
   unlogged: RecordedAttempt[]
+  /** When it was held for being undeliverable; absent where a rule held it when it was accepted. */
+  heldAtMs?: number
+  /** Freeings whose `quarantine.released` may not be in the event log. */
+  untoldFreeings?: RecordedFreeing[]
+  /** The last freeing: from then on it has as long to be delivered as a new message. */
+  freedAtMs?: number
+  /** Positions of those that were ever freed: a person looked at their mail, so its subject gets no tag. */
+  freed?: number[]
 }
 
 export type SpoolRecord =
   | { kind: 'message'; queueId: string; envelope: Envelope; state: DeliveryState; octets: Buffer }
   | { kind: 'large'; queueId: string; envelope: Envelope; state: DeliveryState; sizeBytes: number }
-  | { kind: 'released' | 'held' | 'finished' | 'aborted'; queueId: string }
+  | { kind: 'released' | 'finished' | 'aborted'; queueId: string }
+  | { kind: 'held'; queueId: string; atMs: number | null }
+  | { kind: 'freed'; queueId: string; freeing: RecordedFreeing }
   | { kind: 'attempt'; queueId: string; attempt: RecordedAttempt }
   | { kind: 'logged'; queueId: string; serial: number }
 
-const kinds = ['message', 'large', 'released', 'held', 'finished', 'aborted', 'attempt', 'logged'] as const
+const kinds = ['message', 'large', 'released', 'held', 'finished', 'aborted', 'attempt', 'logged', 'freed'] as const
 const kindNumbers = new Map(kinds.map((kind, index) => [kind, index + 1] as const))
 
 export function newDeliveryState(envelope: Envelope): DeliveryState {
@@ -106,6 +126,10 @@ function payloadOf(record: Exclude<SpoolRecord, { kind: 'message' }>): Buffer {
       return Buffer.from(JSON.stringify(record.attempt))
     case 'logged':
       return Buffer.from(JSON.stringify({ serial: record.serial }))
+    case 'freed':
+      return Buffer.from(JSON.stringify(record.freeing))
+    case 'held':
+      return record.atMs === null ? Buffer.alloc(0) : Buffer.from(JSON.stringify({ atMs: record.atMs }))
     default:
       return Buffer.alloc(0)
   }
@@ -162,6 +186,11 @@ function decodedBody(body: Buffer): SpoolRecord | null {
       return { kind, queueId, attempt: JSON.parse(payload.toString()) }
     case 'logged':
       return { kind, queueId, serial: JSON.parse(payload.toString()).serial }
+    case 'freed':
+      return { kind, queueId, freeing: JSON.parse(payload.toString()) }
+    case 'held':
+      // Spools of earlier versions did not tell when.
+      return { kind, queueId, atMs: payload.length === 0 ? null : JSON.parse(payload.toString()).atMs }
     default:
       return { kind, queueId }
   }
@@ -186,7 +215,23 @@ export function applyAttempt(state: DeliveryState, attempt: RecordedAttempt): vo
   })
 }
 
-/** The event of that attempt is in the event log. */
+/** The state after recipients were let go: they wait for delivery again, the others of a held message stay held. */
+export function applyFreed(state: DeliveryState, freeing: RecordedFreeing): void {
+  if (freeing.serial <= state.lastSerial) return
+  state.lastSerial = freeing.serial
+  state.recipients = state.recipients.map((recipient, position) => {
+    if (freeing.recipients.includes(position)) return 'waiting'
+    return state.isHeld && recipient === 'waiting' ? 'held' : recipient
+  })
+  state.isHeld = false
+  state.freedAtMs = freeing.atMs
+  state.freed = [...new Set([...(state.freed ?? []), ...freeing.recipients])]
+  state.untoldFreeings = [...(state.untoldFreeings ?? []), freeing]
+}
+
+/** The event of that attempt or freeing is in the event log. */
 export function applyLogged(state: DeliveryState, serial: number): void {
   state.unlogged = state.unlogged.filter((attempt) => attempt.serial !== serial)
+  if (state.untoldFreeings === undefined) return
+  state.untoldFreeings = state.untoldFreeings.filter((freeing) => freeing.serial !== serial)
 }

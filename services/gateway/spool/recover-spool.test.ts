@@ -19,6 +19,7 @@ import type { OpenSpool, SpoolOptions } from './open-spool.ts'
 import { recoverSpool } from './recover-spool.ts'
 
 const octets = 'Subject: hello\r\n\r\nbody\r\n'
+const nothingReleased = { wasDeleted: () => false, wasReleaseLogged: () => false }
 
 describe('recovery of the spool', () => {
   let place: Awaited<ReturnType<typeof temporaryFolder>>
@@ -200,7 +201,7 @@ describe('recovery of the spool', () => {
     await acceptMessage(first.spool, log, envelopeTo(['a@example.org']), octets)
     await waitForFinished(1)
     await first.stop()
-    const forgetful = { wasFinished: () => false }
+    const forgetful = { wasFinished: () => false, ...nothingReleased }
     for (let restart = 0; restart < 3; restart += 1) {
       const again = await openTestSpool(join(place.folder, 'spool'), log, { routes: toSink(sink), ...forgetful })
       expect(again.relay.counts()).toMatchObject({ heldCount: 1, queuedCount: 0 })
@@ -236,7 +237,7 @@ describe('recovery of the spool', () => {
     await message.write(Buffer.from(octets))
     await message.commit(last)
     const whole = await readFile(path)
-    const all = { wasLogged: () => true, wasFinished: () => false }
+    const all = { wasLogged: () => true, wasFinished: () => false, ...nothingReleased }
     const cutFolder = join(place.folder, 'cut')
     await mkdir(cutFolder)
     for (let length = lengthBefore; length <= whole.length; length += 1) {
@@ -372,7 +373,7 @@ describe('recovery of the spool', () => {
       const restored = join(place.folder, `restored-${cutAtStep}-${isUncut}`)
       await mkdir(restored)
       await disk.restoreInto(restored)
-      const recovered = await recoverSpool(restored, nodeDisk, { wasLogged: (id) => logged.has(id), wasFinished: () => false }, silentLog)
+      const recovered = await recoverSpool(restored, nodeDisk, { wasLogged: (id) => logged.has(id), wasFinished: () => false, ...nothingReleased }, silentLog)
       const ids = recovered.messages.map((message) => message.queueId)
       expect(ids, `power cut at step ${cutAtStep}`).toEqual(expect.arrayContaining(promised))
       expect(ids.filter((id) => aborted.includes(id))).toEqual([])

@@ -13,13 +13,17 @@ import type { Disk } from './disk.ts'
 import { segmentNumberOf, segmentPath } from './journal.ts'
 import { queueIdOfLargeFile } from './large-message-file.ts'
 import type { StoredMessage } from './message-store.ts'
-import { applyAttempt, applyLogged, isSegmentHeader, readRecord, segmentHeaderBytes, type SpoolRecord } from './record.ts'
+import { applyAttempt, applyFreed, applyLogged, isSegmentHeader, readRecord, segmentHeaderBytes, type SpoolRecord } from './record.ts'
 
 export type EventLogMemory = {
   /** Whether the `transaction.ended` of this id is durable. */
   wasLogged(queueId: string): boolean
-  /** Whether its `message.finished` is durable. */
+  /** Whether its `message.finished` is durable, and no `quarantine.released` after it. */
   wasFinished(queueId: string): boolean
+  /** Whether its `quarantine.deleted` is durable. */
+  wasDeleted(queueId: string): boolean
+  /** Whether the `quarantine.released` of that freeing is durable. */
+  wasReleaseLogged(queueId: string, serial: number): boolean
 }
 
 export type OldSegment = { number: number; byteLength: number; isDamaged: boolean }
@@ -97,7 +101,10 @@ function applyRecord(record: SpoolRecord, location: StoredMessage['location'], f
   if (message === undefined) return
   if (record.kind === 'finished' || record.kind === 'aborted') found.delete(record.queueId)
   else if (record.kind === 'released') message.state.isReleased = true
-  else if (record.kind === 'held') message.state.isHeld = true
+  else if (record.kind === 'held') {
+    message.state.isHeld = true
+    if (record.atMs !== null) message.state.heldAtMs = record.atMs
+  } else if (record.kind === 'freed') applyFreed(message.state, record.freeing)
   else if (record.kind === 'attempt') applyAttempt(message.state, record.attempt)
   else if (record.kind === 'logged') applyLogged(message.state, record.serial)
 }
@@ -106,7 +113,13 @@ type Surroundings = { folder: string; disk: Disk; memory: EventLogMemory }
 
 async function judge(message: StoredMessage, recovered: RecoveredSpool, { folder, disk, memory }: Surroundings): Promise<void> {
   const { queueId, state } = message
-  if (memory.wasFinished(queueId) && !state.isHeld) return void recovered.finished.push(queueId)
+  if (memory.wasDeleted(queueId)) return void recovered.finished.push(queueId)
+  for (const { serial } of state.untoldFreeings ?? []) {
+    if (memory.wasReleaseLogged(queueId, serial)) applyLogged(state, serial)
+  }
+  // The end that the log tells may be the one before an operator let it go once more.
+  const isFreedSince = (state.untoldFreeings?.length ?? 0) > 0
+  if (memory.wasFinished(queueId) && !state.isHeld && !isFreedSince) return void recovered.finished.push(queueId)
   // An attempt was made after the event was durable only, so either record stands for it.
   const isAcknowledged = state.isReleased || state.lastSerial > 0 || memory.wasLogged(queueId)
   if (!isAcknowledged) return void recovered.dropped.push(queueId)

@@ -24,6 +24,10 @@ export type Envelope = {
   subjectTag: string | null
   /** `deliver`, or kept until somebody releases it. */
   disposition: 'deliver' | 'quarantine'
+  /** Lower-case names of header fields that the sender may not set, as they would pose as marks of ours. */
+  reservedNames?: readonly string[]
+  /** The rule that holds all of it; absent where none does, or weight alone decided. */
+  heldByRuleId?: string
 }
 
 export type EnvelopeRecipient = {
@@ -33,6 +37,8 @@ export type EnvelopeRecipient = {
   disposition?: 'quarantine'
   /** A copy beside the message: what becomes of it does not count for the message. */
   isClone?: true
+  /** The rule that holds it from this recipient. */
+  heldByRuleId?: string
 }
 
 export interface Spool {
