@@ -36,7 +36,7 @@ export async function withCommandDatabase<Result>(
 }
 
 /** `--demo`, or nothing is set up here but the demo: then that is what the command means. */
-function wantedConfig(config: Config, isDemo: boolean): Config {
+export function wantedConfig(config: Config, isDemo: boolean): Config {
   const folder = demoFolder(process.env)
   const isOnlyDemo = config.database === 'embedded' && !existsSync(config.data) && runningInstance(folder) !== null
   if (!isDemo && !isOnlyDemo) return config

@@ -12,6 +12,7 @@ import { meteringModes, roles, sources, type Source } from '../contracts/vocabul
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
 import { commandConfig } from './command-config.ts'
+import { addGatewayCommands } from './gateway-commands.ts'
 import { UsageError, WorldFailure } from './outcome.ts'
 import { addArchiveCommands } from './archive-commands.ts'
 import { addRulesCommands } from './rules-commands.ts'
@@ -220,6 +221,7 @@ type ReportOptions = {
 }
 
 addRulesCommands(program, { configOf, configOption, demoOption, countUpTo })
+addGatewayCommands(program, { configOf, configOption, demoOption, countUpTo })
 addArchiveCommands(program, { configOf, configOption })
 
 program
