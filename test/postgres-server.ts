@@ -2,13 +2,13 @@
  * Global set-up of the tests: one throw-away Postgres server, and in it one migrated template, from which each test
  * file clones databases of its own.
  */
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { ensureDatabase, startEmbeddedPostgres } from '../services/database/embedded-postgres.ts'
 import { migrate } from '../services/database/migrate.ts'
+import { endWithTests } from './end-with-tests.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -22,7 +22,7 @@ export const templateName = 'tollgate_template'
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(path.join(tmpdir(), 'tollgate-test-'))
   const server = await startEmbeddedPostgres({ folder, isThrowAway: true })
-  endWithTests(folder, server.pid)
+  endWithTests(folder, server.pid, 'INT')
   await ensureDatabase(server.urlOf('postgres'), templateName)
   await migrate(server.urlOf(templateName))
   project.provide('postgresUrlPattern', server.urlOf('%s'))
@@ -30,11 +30,4 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     await server.stop()
     await rm(folder, { recursive: true, force: true })
   }
-}
-
-/** Also where the tests are killed: then nobody is left to stop the server and to remove its folder. */
-function endWithTests(folder: string, serverPid: number): void {
-  const script = 'while kill -0 "$1"; do sleep 1; done; ps -o args= -p "$2" | grep -qF "$3" && kill -INT "$2" && sleep 3; rm -rf "$3"'
-  const words = ['-c', script, 'sh', String(process.pid), String(serverPid), folder]
-  spawn('sh', words, { detached: true, stdio: 'ignore' }).unref()
 }

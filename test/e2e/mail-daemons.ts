@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { endWithTests } from '../end-with-tests.ts'
 import { peer } from './peers.ts'
 import { freePort, until } from './product.ts'
 
@@ -93,6 +94,7 @@ async function run(command: string, words: string[], folder: string, address: st
   let output = ''
   const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder })
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)))
+  if (child.pid !== undefined) endWithTests(folder, child.pid, 'TERM')
   let isGone = false
   child.once('exit', () => (isGone = true))
   const stop = async (): Promise<void> => {
