@@ -7,6 +7,8 @@ import { followMtaFile } from '../ingest/mta/follow-mta-file.ts'
 import type { MtaSource } from '../ingest/mta/mta-line.ts'
 import { ingestMtaFiles } from '../ingest/mta/ingest-mta-files.ts'
 import { MtaLoader, type MtaLoaderOptions, type MtaSummary } from '../ingest/mta/mta-loader.ts'
+import { LineSplitter } from '../ingest/line-splitter.ts'
+import { compressionOf, openLog } from '../ingest/segment-file.ts'
 import type { Config } from '../kit/config.ts'
 import { withCommandDatabase, type CommandDatabase } from './command-database.ts'
 import { refuseUnreadable } from './ingest-files.ts'
@@ -25,7 +27,10 @@ export type IngestMtaLogsOptions = {
 }
 
 export async function ingestMtaLogs(configured: Config, options: IngestMtaLogsOptions): Promise<void> {
-  for (const file of options.files) await refuseUnreadable(file)
+  for (const file of options.files) {
+    await refuseUnreadable(file)
+    await refuseSegment(file, options.format)
+  }
   if (options.timeZone !== null && !isTimeZone(options.timeZone)) {
     throw new UsageError(`--time-zone ${options.timeZone}: there is no such zone; write one like Europe/Berlin.`)
   }
@@ -44,6 +49,24 @@ export async function ingestMtaLogs(configured: Config, options: IngestMtaLogsOp
     return
   }
   process.stderr.write(summaryText(summary, options.format))
+  if (summary.unknown.size > 0 && tellsNothing(summary)) process.exitCode = 1
+}
+
+/** Every line of it would be kept as one that is not understood. */
+async function refuseSegment(file: string, format: MtaSource): Promise<void> {
+  const splitter = new LineSplitter()
+  for await (const chunk of openLog(file, await compressionOf(file))) {
+    const [line] = splitter.push(chunk)
+    const start = line?.octets.toString('utf8') ?? ''
+    if (start.startsWith('{') && start.includes('"segment.opened"')) {
+      throw new UsageError(`${file}: this is a segment of Tollgate's own event log, and no log of ${format}; leave out --format.`)
+    }
+    return
+  }
+}
+
+function tellsNothing({ newEventCount, knownEventCount, unfinished }: MtaSummary): boolean {
+  return newEventCount + knownEventCount + unfinished.threadCount + unfinished.lineCount === 0
 }
 
 function loaderOptions({ database, config }: CommandDatabase, { format, timeZone, year, host }: IngestMtaLogsOptions): MtaLoaderOptions {
@@ -126,7 +149,7 @@ function summaryText(summary: MtaSummary, format: MtaSource): string {
     const shown = example.replace(/[\p{Cc}\p{Cf}]/gu, ' ').slice(0, exampleCharacters)
     text += `${count} lines not understood (${reason}), kept as rejected; the first: ${shown}\n`
   }
-  if (lineCount > 0 && newEventCount + knownEventCount + unfinished.threadCount + unfinished.lineCount === 0) {
+  if (lineCount > 0 && tellsNothing(summary)) {
     text += `Nothing in there tells of mail: is it really the log of ${format}?\n`
   }
   return text

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { nearestWord } from '../contracts/trace-keys.ts'
 import { rejectionReasons, usageGroupings } from '../contracts/api.ts'
 import { meteringModes, roles, sources, type Source } from '../contracts/vocabulary.ts'
 import type { Config } from '../kit/config.ts'
@@ -69,7 +70,7 @@ program
   .command('ingest')
   .description(roleDescriptions[1]![1])
   .argument('[file...]', 'segments of an event log; none: run as a service on the data folder')
-  .addOption(new Option('--format <format>', 'what wrote the files').choices(sources).default('tollgate'))
+  .addOption(new Option('--format <format>', `what wrote the files: ${sources.join(', ')}`).argParser(sourceName).default('tollgate'))
   .option('--follow', 'go on reading as the files grow')
   .option('--final', 'with another format: no other file tells more, so store unfinished messages as far as they are known')
   .option('--time-zone <zone>', 'with another format: where the log names none, like Europe/Berlin (default: of this process)')
@@ -274,6 +275,13 @@ program
   })
 
 type MtaLogWords = { final?: boolean; timeZone?: string; year?: number; host?: string }
+
+function sourceName(text: string): Source {
+  const found = sources.find((source) => source === text.toLowerCase())
+  if (found !== undefined) return found
+  const nearest = nearestWord(text.toLowerCase(), sources)
+  throw new InvalidArgumentError(`It is one of ${sources.join(', ')}.${nearest === null ? '' : ` Did you mean ${nearest}?`}`)
+}
 
 function yearNumber(text: string): number {
   if (/^20\d\d$/.test(text)) return Number(text)
