@@ -20,6 +20,7 @@ import { addRequestMetrics } from './metrics.ts'
 import { addBacktestRoutes } from './routes/backtest-routes.ts'
 import { addAnalyticsRoutes } from './routes/analytics-routes.ts'
 import { addErasureRoutes } from './routes/erasure-routes.ts'
+import { addGatewayRoutes } from './routes/gateway-routes.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
 import { addLiveRoutes } from './routes/live-routes.ts'
 import { addLogRoutes } from './routes/log-routes.ts'
@@ -87,6 +88,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addOverviewRoutes(api, context)
       addAnalyticsRoutes(api, context)
       addErasureRoutes(api, context)
+      addGatewayRoutes(api, context)
       addBacktestRoutes(api, context, backtests)
       api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())
     },

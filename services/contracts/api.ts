@@ -25,10 +25,12 @@ export const apiErrorCodes = {
   'csrf-rejected': 403,
   'not-found': 404,
   'already-running': 409,
+  'gateway-busy': 409,
   'too-many-attempts': 429,
   'too-many-streams': 429,
   'query-timeout': 503,
   'database-unavailable': 503,
+  'gateway-unavailable': 503,
   internal: 500,
 } as const
 export type ApiErrorCode = keyof typeof apiErrorCodes

@@ -12,6 +12,12 @@ export type AuditAction =
   | 'log.gap-accepted'
   | 'backtest.started'
   | 'backtest.cancelled'
+  | 'queue.retried'
+  | 'queue.deleted'
+  | 'quarantine.read'
+  | 'quarantine.downloaded'
+  | 'quarantine.released'
+  | 'quarantine.deleted'
 
 export type AuditEntry = { actor: string; action: AuditAction; subject?: string; detail?: Record<string, unknown> }
 

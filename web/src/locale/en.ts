@@ -127,6 +127,8 @@ export const en = {
     'too-many-streams': 'Too many live views are open. Close one, or try again in a moment.',
     'bad-rules': 'The rule set has mistakes.',
     'already-running': 'Another one is running already: wait for it, or cancel it.',
+    'gateway-busy': 'This cannot be done to the message now: it is being delivered, or somebody was faster.',
+    'gateway-unavailable': 'The gateway does not answer. Look whether it runs.',
     'query-timeout': 'The search took too long and was stopped. Choose a shorter time or a more exact term.',
     'database-unavailable': 'The database cannot be reached. Mail is still accepted; try again in a moment.',
     internal: 'Something went wrong in the server. Its log says what.',
