@@ -159,7 +159,7 @@ describe('ingest', () => {
     // Of many different characters: Postgres packs what repeats, and would find room for it.
     const random = createRandom(1)
     const long = `<${Array.from({ length: 4_000 }, () => String.fromCharCode(0xe0 + random() * 4_000)).join('')}@example.org>`
-    const line = changed(builder, (event) => Object.assign(event, { subject: 'won\0\ud800 prize \ud83d\ude00', messageId: long, sender: long }))
+    const line = changed(builder, (event) => Object.assign(event, { subject: 'won\0\ud800 prize \ud83d\ude00', messageId: long, sender: long, helo: long, remote: { ...(event['remote'] as object), country: long } }))
     expect(await ingest(`${line}\n`)).toMatchObject({ newTransactionCount: 1, rejectedLineCount: 0 })
     const { rows } = await test.database.pool.query('select subject, message_id, event from mail_transaction join transaction_detail using (transaction_id)')
     expect(rows[0]).toMatchObject({ subject: 'won\ufffd\ufffd prize \ud83d\ude00', event: { messageId: long, subject: 'won\ufffd\ufffd prize \ud83d\ude00' } })

@@ -106,10 +106,10 @@ export class CopyRows {
     const { remote } = event
     table.inet(remote.ip === null ? null : inetOctets(remote.ip))
     table.text(remote.reverseName)
-    table.text(remote.country)
+    table.text(indexed(remote.country))
     table.text(remote.networkClass)
     table.text(remote.networkName)
-    table.text(event.helo)
+    table.text(indexed(event.helo))
     table.text(event.authUser)
     table.text(indexed(event.sender))
     table.text(event.sender === null ? null : indexed(normalizedDomain(domainOf(event.sender))))
@@ -179,7 +179,7 @@ export class CopyRows {
     const table = this.#row('delivery_attempt', event.transactionId, timeMsOfTransactionId(event.transactionId))
     this.#place(table, line)
     table.timestamptz(Date.parse(event.endedAt))
-    table.text(event.nextHop.host)
+    table.text(indexed(event.nextHop.host))
     for (const outcome of ['delivered', 'deferred', 'failed'] as const) {
       table.int4(event.recipients.reduce((count, recipient) => count + (recipient.outcome === outcome ? 1 : 0), 0))
     }
