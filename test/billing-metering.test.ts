@@ -40,8 +40,8 @@ const message: fc.Arbitrary<StoredMessage> = fc.record({
     .map((offset) => new Date(startMs + offset)),
   outcome: fc.constantFrom(...outcomes),
   stage: fc.constantFrom(...stages),
-  messageBytes: fc.option(fc.nat(), { freq: 10 }),
-  dataBytes: fc.nat(),
+  messageBytes: fc.option(fc.nat(), { freq: 4 }),
+  dataBytes: fc.oneof(fc.constant(0), fc.nat()),
   recipients: fc.array(
     fc.record({
       address: fc.constantFrom(...addresses),

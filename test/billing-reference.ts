@@ -70,7 +70,13 @@ function reasonOf(
   if (message.outcome === 'refused' && !policy.billsRefusedContent) return `refused-at-${message.stage}`
   if (message.duplicateOf !== null && !policy.billsDuplicates) return 'duplicate'
   const disabled = takes.map((take) => take.reason ?? '').sort()
-  return disabled.every((reason) => reason.startsWith('client-')) ? disabled[0]! : null
+  if (disabled.every((reason) => reason.startsWith('client-'))) return disabled[0]!
+  return isSizeUnknown(message) ? 'size-unknown' : null
+}
+
+/** Another MTA's log told neither what its queue held nor what came over the line: that is not 0 octets. */
+function isSizeUnknown({ sizeSource, messageBytes, dataBytes }: StoredMessage): boolean {
+  return sizeSource === 'queue' && messageBytes === null && dataBytes === 0
 }
 
 function senderAddress(message: StoredMessage, policy: ReferencePolicy): string | null {

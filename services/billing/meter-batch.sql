@@ -9,6 +9,8 @@ with message as (
     -- Refused at `header`: the end of data was not awaited. A log without sizes at the end of data has the octets.
     case when outcome = 'refused' and stage = 'header' then data_bytes else coalesce(message_bytes, data_bytes) end
       as size_bytes,
+    -- Other MTAs tell no size of what they did not queue. Unknown is not 0: it is entered, and never billed.
+    size_source = 'queue' and message_bytes is null and data_bytes = 0 as is_size_unknown,
     case when outcome = 'refused' then stage end as refused_stage,
     duplicate_of is not null as is_duplicate,
     -- Normalised as the directory is. ASCII is lowered first, whatever the language of the database makes of an I.
@@ -73,7 +75,7 @@ entry as (
     case
       when refused_stage is not null and not bills_refused_content then 'refused-at-' || refused_stage
       when is_duplicate and not bills_duplicates then 'duplicate'
-      else unbilled_reason
+      else coalesce(unbilled_reason, case when is_size_unknown then 'size-unknown' end)
     end as reason,
     bills_refused_content is not null as has_policy,
     size_source, address, domain

@@ -233,6 +233,33 @@ describe('metering a message', () => {
     ])
   })
 
+  it('enters what another MTA took without telling its size unbilled: unknown is not 0 octets', async () => {
+    const unknown = { sizeSource: 'queue', messageBytes: null, dataBytes: 0 } as const
+    const taken = (['accepted', 'discarded', 'quarantined'] as const).map((outcome) =>
+      storedMessage(at, 0, ['anna@acme.example'], { outcome, ...unknown }),
+    )
+    expect(await metered(await newTenant(), ...taken)).toEqual(
+      taken.map(() => ['anna@acme.example', 'acme', 0n, 0n, 'size-unknown']),
+    )
+    const refused = () => storedMessage(at, 0, ['anna@acme.example'], { outcome: 'refused', ...unknown })
+    const refusedAtHeader = () => ({ ...refused(), stage: 'header' as const })
+    expect(await metered(await newTenant(), refused())).toMatchObject([{ 4: 'refused-at-complete' }])
+    expect(
+      await metered(await newTenant({ billRefusedContent: true }), refused(), refusedAtHeader()),
+    ).toMatchObject([{ 4: 'size-unknown' }, { 4: 'size-unknown' }])
+    const blocked = { address: 'anna@acme.example', reason: 'client-blocked' }
+    expect(await metered(await newTenant(), storedMessage(at, 0, [blocked], unknown))).toMatchObject([
+      { 4: 'client-blocked' },
+    ])
+  })
+
+  it('bills a size of 0 octets that is known, and the octets received where the log has no other size', async () => {
+    const queued = (messageBytes: number | null, dataBytes: number) =>
+      storedMessage(at, 0, ['anna@acme.example'], { sizeSource: 'queue', messageBytes, dataBytes })
+    expect(await metered(await newTenant(), queued(0, 0))).toMatchObject([{ 2: 0n, 4: 'billed' }])
+    expect(await metered(await newTenant(), queued(null, 30))).toMatchObject([{ 2: 30n, 4: 'billed' }])
+  })
+
   it('meters an empty message and a message past 2^53 octets exactly', async () => {
     const huge = 9_007_199_254_740_991
     const entries = await metered(

@@ -85,6 +85,14 @@ describe('the usage report', () => {
     expect([full.report.mode, split.report.mode]).toEqual(['full', 'split'])
   })
 
+  it('counts a message of unknown size among the messages, and adds no octets for it', async () => {
+    const unknown = { outcome: 'discarded', sizeSource: 'queue', messageBytes: null } as const
+    const tenantId = await tenantWithMail([storedMessage('2026-11-02T10:00:00.000Z', 0, ['anna@acme.example'], unknown)])
+    const { report, rows } = await read(tenantId)
+    expect(shortRows(rows)).toEqual(['acme inbound 1 0 0'])
+    expect(report.totals).toEqual({ fullBytes: '0', splitBytes: '0', messageCount: '1' })
+  })
+
   it('adds up by recipient, by day and by domain', async () => {
     const tenantId = await tenantWithMail(november)
     expect(shortRows((await read(tenantId, { by: 'recipient' })).rows)).toEqual([
