@@ -28,6 +28,16 @@ describe('what the log is complete for', () => {
     return (await logCompleteness(test.database, tenantId)).completeUpto
   }
 
+  /** Of a tenant whose boots were stored last. */
+  async function withPostfix(newestAt: string) {
+    const tenantId = `tenant-${tenants}`
+    await test.database.pool.query(
+      `insert into log_source (tenant_id, source, host, node, boot, newest_at) values ($1, 'postfix', 'mx', 'mx', $2, $3)`,
+      [tenantId, randomUUID(), newestAt],
+    )
+    return await logCompleteness(test.database, tenantId)
+  }
+
   const early = '2026-11-01T10:00:00.000Z'
   const late = '2026-11-01T12:00:00.000Z'
 
@@ -66,5 +76,41 @@ describe('what the log is complete for', () => {
       ]),
     ).toBe(late)
     expect(await completeUptoOf([])).toBeNull()
+  })
+
+  it('is nothing where only another MTA is read, whose lines have no numbers', async () => {
+    await completeUptoOf([])
+    expect(await withPostfix(late)).toMatchObject({
+      completeUpto: null,
+      gapCount: 0,
+      nodes: [],
+      unnumberedSources: [{ source: 'postfix', host: 'mx', newestAt: late }],
+    })
+  })
+
+  it.each([
+    ['older', '2026-11-01T08:00:00.000Z'],
+    ['newer', '2026-11-01T18:00:00.000Z'],
+  ])('stays what the gateway proves of itself where another MTA has %s lines, which is named apart', async (_age, newestAt) => {
+    const boot = { node: 'a', seqs: '{[1,5),[6,10)}', newestAt: early, endedCleanly: false }
+    const proven = await completeUptoOf([boot, { node: 'b', seqs: '{[1,10)}', newestAt: late, endedCleanly: true }])
+    expect(await withPostfix(newestAt)).toEqual({
+      completeUpto: proven,
+      gapCount: 1,
+      rejectedLineCount: '0',
+      nodes: [
+        { node: 'a', newestAt: early, gapCount: 1 },
+        { node: 'b', newestAt: late, gapCount: 0 },
+      ],
+      unnumberedSources: [{ source: 'postfix', host: 'mx', newestAt }],
+    })
+    expect(proven).toBe(early)
+  })
+
+  it('names the sources of its own tenant alone', async () => {
+    await completeUptoOf([])
+    await withPostfix(late)
+    await completeUptoOf([])
+    expect((await logCompleteness(test.database, `tenant-${tenants}`)).unnumberedSources).toEqual([])
   })
 })
