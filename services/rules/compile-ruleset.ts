@@ -9,7 +9,7 @@ import { attributeNamed, type Attribute } from './attributes.ts'
 import { compileCondition, listScope, type CompiledCondition, type ConditionScope } from './compile-condition.ts'
 import type { Branch, Condition, Rule, Ruleset } from './ruleset.ts'
 import { rulesetHash } from './ruleset-hash.ts'
-import { marksOf } from './marks.ts'
+import { flagHeaderName, markHeaderName, marksOf, scoreHeaderName } from './marks.ts'
 import { PatternBank } from './pattern-bank.ts'
 
 export type CompiledRule = {
@@ -41,6 +41,8 @@ export type CompiledRuleset = {
   banks: readonly PatternBank[]
   /** Lower-case names of the headers that rules ask for: the gateway logs these whatever else it logs. */
   headerNames: ReadonlySet<string>
+  /** Lower-case names of the headers that marks of this rule set may add: whoever sees one must be able to trust it. */
+  markHeaderNames: readonly string[]
   /** What rules of each stage ask for, shadow ones included: a gateway need find out nothing else, nor earlier. */
   asksAt: Readonly<Record<Stage, StageNeeds>>
 }
@@ -92,8 +94,16 @@ export function compileRuleset(ruleset: Ruleset): CompiledRuleset {
     attributes,
     banks,
     headerNames: new Set(headerNames),
+    markHeaderNames: markHeaderNames(ruleset),
     asksAt: needsByStage(stageRules),
   }
+}
+
+/** Also of rules that are off or in shadow: they may be switched on while a message is on its way. */
+function markHeaderNames({ rules }: Ruleset): string[] {
+  const branches = rules.flatMap((rule) => [rule.then, rule.else, rule.unknown])
+  const added = branches.flatMap((branch) => (branch?.addHeader === undefined ? [] : [branch.addHeader.name]))
+  return [...new Set([markHeaderName, flagHeaderName, scoreHeaderName, ...added].map((name) => name.toLowerCase()))]
 }
 
 function needsByStage(stageRules: CompiledRuleset['stageRules']): CompiledRuleset['asksAt'] {

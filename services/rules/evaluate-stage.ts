@@ -16,7 +16,7 @@ import type { Attributes } from './attributes.ts'
 import type { Truth } from './compile-condition.ts'
 import { StageContext } from './stage-context.ts'
 import { thousandths, type CompiledBranch, type CompiledRule, type CompiledRuleset } from './compile-ruleset.ts'
-import { headerMark, subjectMark } from './marks.ts'
+import { flagHeaderName, headerMark, scoreHeaderName, subjectMark } from './marks.ts'
 import { branchActions, type Branch } from './ruleset.ts'
 
 export type Verdict = {
@@ -283,8 +283,8 @@ function decide(compiled: CompiledRuleset, settled: Progress, verdict: Verdict |
   if (markAt === null || weight < thousandths(markAt)) return { progress: settled, verdict: ruled }
   const marks = new Set(settled.marks)
   if (subjectTag !== undefined) marks.add(subjectMark(subjectTag))
-  marks.add(headerMark('X-Spam-Flag', 'YES'))
-  marks.add(headerMark('X-Spam-Score', String(weight / 1000)))
+  marks.add(headerMark(flagHeaderName, 'YES'))
+  marks.add(headerMark(scoreHeaderName, String(weight / 1000)))
   return { progress: { ...settled, marks: [...marks] }, verdict: ruled }
 }
 

@@ -5,6 +5,12 @@
  */
 import type { Branch } from './ruleset.ts'
 
+/** Tells the tag where the subject keeps its octets. */
+export const markHeaderName = 'X-Tollgate-Mark'
+/** What a threshold puts on a message. */
+export const flagHeaderName = 'X-Spam-Flag'
+export const scoreHeaderName = 'X-Spam-Score'
+
 const subjectPrefix = 'subject:'
 const headerPrefix = 'header:'
 

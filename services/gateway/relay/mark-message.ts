@@ -9,6 +9,7 @@
  * Limits  what stands in the octets given: the whole message, or the first block of a large one.
  */
 import libmime from 'libmime'
+import { markHeaderName } from '../../rules/marks.ts'
 import { parseHeaderSection } from '../data/header-section.ts'
 import type { StoredMessage } from '../spool/message-store.ts'
 import { withTaggedSubject } from './tagged-subject.ts'
@@ -22,7 +23,6 @@ export type Marking = {
   reservedNames: readonly string[]
 }
 
-export const markHeaderName = 'X-Tollgate-Mark'
 const originalPrefix = 'X-Original-'
 const noMarking: Marking = { tag: null, subject: 'never', reservedNames: [] }
 

@@ -50,6 +50,8 @@ export function envelopeOf(
     prependedHeaders: receivedHeader(transaction, hostname, nowMs) + headerLinesOf(progress.marks),
     subjectTag: subjectTagOf(progress.marks),
     disposition: delivered.size > 0 ? 'deliver' : 'quarantine',
+    // Who may send out through us may also have marked it before.
+    ...(transaction.facts.mayRelay ? {} : { reservedNames: transaction.policy.rules.markHeaderNames }),
   }
 }
 
