@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import * as generated from '../../test/generated-rules.ts'
 import { compileRuleset } from './compile-ruleset.ts'
-import { parseRuleset, type RulesetFault } from './parse-ruleset.ts'
+import { listFilesOf, parseRuleset, type RulesetFault } from './parse-ruleset.ts'
 import { Ruleset } from './ruleset.ts'
 
 function faultsOf(text: string, file = 'rules.yaml'): RulesetFault[] {
@@ -233,5 +233,13 @@ describe('faults', () => {
       }),
       { numRuns: 500 },
     )
+  })
+
+  it.each([['[', ''], ['{a: ', '}'], ['- ', 'x'], ['[\n', ''], ['a: [{b: ', '']])('a text that only nests, by %j, is one fault, found before anybody descends into it', (open, end) => {
+    for (const levels of [150, 200_000]) {
+      const parsed = parseRuleset(open.repeat(levels) + end, 'deep.yaml')
+      expect(parsed).toMatchObject({ faults: [{ message: 'this is nested deeper than any rule set' }] })
+    }
+    expect(listFilesOf(open.repeat(200_000))).toEqual([])
   })
 })

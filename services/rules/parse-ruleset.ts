@@ -10,6 +10,7 @@ import { FaultList, isPlainObject, pathText, type Path, type PathFault } from '.
 import { listFileNames, parseListFile, type ListEntry } from './list-file.ts'
 import type { Ruleset } from './ruleset.ts'
 import { rulesetOf } from './ruleset-faults.ts'
+import { tooDeepAt } from './yaml-depth.ts'
 
 /** Lines and columns count from 1; `path` is empty where the text itself cannot be read. */
 export type RulesetFault = {
@@ -23,6 +24,7 @@ export type RulesetFault = {
 
 /** Names of the files with lists that a rule set needs, as it has them: relative to its own place. */
 export function listFilesOf(text: string): string[] {
+  if (tooDeepAt(text) !== null) return []
   const document = parseDocument(text, { uniqueKeys: true, prettyErrors: false, merge: false })
   const lists = document.errors.length > 0 ? null : document.get('lists')
   return [...new Set(isMap(lists) ? listFileNames(lists.toJS(document, { maxAliasCount: 100 })) : [])]
@@ -34,6 +36,8 @@ export function parseRuleset(
   fileName: string,
   listTexts: ReadonlyMap<string, string> | null = null,
 ): { ruleset: Ruleset } | { faults: RulesetFault[] } {
+  const deepAt = tooDeepAt(text)
+  if (deepAt !== null) return { faults: [deepFault(text, fileName, deepAt)] }
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, merge: false })
   const at = (offset: number): { file: string; line: number; column: number } => {
@@ -42,7 +46,7 @@ export function parseRuleset(
   }
   if (document.errors.length > 0) {
     return {
-      faults: document.errors.map((error) => ({ ...at(error.pos[0]), path: '', message: firstLine(error.message) })),
+      faults: document.errors.slice(0, mostSyntaxFaults).map((error) => ({ ...at(error.pos[0]), path: '', message: firstLine(error.message) })),
     }
   }
   if (fileName.endsWith('.json')) {
@@ -71,6 +75,22 @@ export function parseRuleset(
       }))
       .sort((left, right) => left.offset - right.offset)
       .map(({ offset, ...fault }) => ({ ...at(offset), ...fault })),
+  }
+}
+
+/** Behind the first mistakes of syntax the others are mostly their echoes. */
+const mostSyntaxFaults = 20
+
+function deepFault(text: string, file: string, offset: number): RulesetFault {
+  const before = text.slice(0, offset)
+  const line = before.split('\n').length
+  return {
+    file,
+    line,
+    column: offset - before.lastIndexOf('\n'),
+    path: '',
+    message: 'this is nested deeper than any rule set',
+    remedy: 'Close the brackets that stand open before it',
   }
 }
 
