@@ -10,11 +10,15 @@
 import { createReadStream } from 'node:fs'
 import type { Reply } from '../../contracts/event.ts'
 import type { MessageOctets, StoredMessage } from '../spool/message-store.ts'
-import { DialogError, type NextHopDialog } from './next-hop-dialog.ts'
+import { headerFirst } from './header-first.ts'
 import { markedMessage, type Marking } from './mark-message.ts'
+import { DialogError, type NextHopDialog } from './next-hop-dialog.ts'
 import type { RelayLimits } from './relay-limits.ts'
 import { replyText } from './smtp-reply.ts'
 import { WireFormat } from './wire-format.ts'
+
+/** Of one message in memory, while it is looked at for marking. */
+const maxHeaderBytes = 4 * 1024 * 1024
 
 /** What the next hop offers (EHLO). */
 export type Offered = {
@@ -181,7 +185,7 @@ async function writeContent(
   const marking = markingOf(job)
   const wire = new WireFormat()
   const beginning = (octets: Buffer): { parts: Uint8Array[]; sentBytes: number } => {
-    const marked = markedMessage(octets, marking)
+    const marked = markedMessage(octets, marking, job.message.sizeBytes)
     const headers = Buffer.from(marked.addedHeaders + prependedHeaders)
     const parts = headers.length > 0 ? wire.push(headers) : []
     return { parts: [...parts, ...wire.push(marked.octets)], sentBytes: headers.length + marked.octets.length }
@@ -193,7 +197,8 @@ async function writeContent(
   }
   let sentBytes = 0
   let isFirst = true
-  for await (const block of createReadStream(content.path, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>) {
+  const blocks = createReadStream(content.path, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>
+  for await (const block of headerFirst(blocks, maxHeaderBytes)) {
     const { parts, sentBytes: blockBytes } = isFirst ? beginning(block) : { parts: wire.push(block), sentBytes: block.length }
     isFirst = false
     dialog.write(parts)

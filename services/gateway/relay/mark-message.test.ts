@@ -76,6 +76,24 @@ describe('a subject that no signature covers', () => {
   })
 })
 
+describe('a subject that is added', () => {
+  it('goes before all else, so that a folded line with which a message begins is no part of it', () => {
+    expect(markedMessage(Buffer.from(' folded\r\nTo: x\r\n\r\nb'), { tag: '[SPAM]', subject: 'unless-signed', reservedNames: [] })).toEqual({
+      octets: Buffer.from(' folded\r\nTo: x\r\n\r\nb'),
+      addedHeaders: 'Subject: [SPAM]\r\n',
+    })
+  })
+
+  it('is none where the header section goes on behind the octets at hand: a subject or a signature may follow', () => {
+    const octets = Buffer.from('To: x\r\nCc: y\r\n')
+    const marking: Marking = { tag: '[SPAM]', subject: 'always', reservedNames: [] }
+    expect(markedMessage(octets, marking, octets.length + 1)).toEqual({ octets, addedHeaders: 'X-Tollgate-Mark: [SPAM]\r\n' })
+    expect(markedMessage(octets, marking, octets.length).addedHeaders).toBe('Subject: [SPAM]\r\n')
+    const whole = Buffer.from('To: x\r\n\r\nb')
+    expect(markedMessage(whole, marking, 1_000_000).addedHeaders).toBe('Subject: [SPAM]\r\n')
+  })
+})
+
 describe('a field that poses as a mark of ours', () => {
   const reservedNames = ['x-spam-flag', 'x-rule']
 
@@ -121,8 +139,11 @@ it('a second gateway adds no second tag and renames nothing again; body and all 
       const message = `${fields.map((one) => `${one}\r\n`).join('')}\r\n${body}`
       const marking: Marking = { tag: '[SPAM]', subject, reservedNames: ['x-spam-flag', 'x-rule'] }
       const once = markedMessage(Buffer.from(message), marking)
-      const twice = markedMessage(once.octets, marking)
-      expect(twice.octets.equals(once.octets)).toBe(true)
+      const sent = Buffer.concat([Buffer.from(once.addedHeaders), once.octets])
+      const twice = markedMessage(sent, marking)
+      expect(twice.octets.equals(sent)).toBe(true)
+      if (twice.addedHeaders !== '') expect(twice.addedHeaders).toBe(once.addedHeaders)
+      expect(twice.addedHeaders).not.toMatch(/^subject/i)
       const text = once.octets.toString()
       expect(text.endsWith(`\r\n${body}`)).toBe(true)
       const kept = (lines: string[]) => lines.filter((line) => !/^(x-original-)?(subject|x-spam-flag|x-rule)[ \t]*:/i.test(line))

@@ -6,7 +6,8 @@
  * Why     header fields in front break no signature, so where the subject may not change, `X-Tollgate-Mark` tells the
  *         tag. A posing field is renamed, not removed: nothing of a message is lost. It is renamed even where the
  *         sender signed it: a filter that believes it does more harm than a signature that fails.
- * Limits  what stands in the octets given: the whole message, or the first block of a large one.
+ * Limits  what stands in the octets given (header-first.ts). Where the header section goes on behind them, nobody knows
+ *         whether a signature follows, or a Subject: the subject then keeps its octets.
  */
 import libmime from 'libmime'
 import { markHeaderName } from '../../rules/marks.ts'
@@ -36,13 +37,22 @@ export function markingOf({ envelope, state }: StoredMessage, recipients: readon
   return isFreed ? noMarking : { tag: envelope.subjectTag, subject, reservedNames: envelope.reservedNames ?? [] }
 }
 
-/** `octets` begin with the header section; `addedHeaders` go before everything else. */
-export function markedMessage(octets: Buffer, marking: Marking): { octets: Buffer; addedHeaders: string } {
+/**
+ * `octets` begin with the header section of a message of `sizeBytes`; `addedHeaders` go before everything else: a
+ * folded line that a message may begin with is then no part of them.
+ */
+export function markedMessage(octets: Buffer, marking: Marking, sizeBytes = octets.length): { octets: Buffer; addedHeaders: string } {
   const { tag, subject } = marking
   const clean = withRenamedFields(octets, marking.reservedNames)
   if (tag === null) return { octets: clean, addedHeaders: '' }
-  const isKept = subject === 'never' || (subject === 'unless-signed' && coversSubject(clean.subarray(0, headerEnd(clean))))
-  return isKept ? { octets: clean, addedHeaders: markHeader(tag) } : { octets: withTaggedSubject(clean, tag), addedHeaders: '' }
+  const section = clean.subarray(0, headerEnd(clean))
+  const isCut = section.length === clean.length && octets.length < sizeBytes
+  const isKept = subject === 'never' || isCut || (subject === 'unless-signed' && coversSubject(section))
+  if (isKept) return { octets: clean, addedHeaders: markHeader(tag) }
+  const tagged = withTaggedSubject(clean, tag)
+  const addedBytes = tagged.length - clean.length
+  const isAdded = addedBytes > 0 && tagged.subarray(addedBytes).equals(clean)
+  return isAdded ? { octets: clean, addedHeaders: tagged.toString('utf8', 0, addedBytes) } : { octets: tagged, addedHeaders: '' }
 }
 
 function markHeader(tag: string): string {
