@@ -129,6 +129,19 @@ rules:
   })
 })
 
+it('no mark is the last field of ours: what a message begins with could go on with it', async () => {
+  const harness = new Harness({
+    rules: `
+markAt: null
+rejectAt: null
+rules:
+  - {id: a, stage: mail, when: {attribute: sender, exists: true}, then: {addHeader: {name: X-Rule, value: hit}}}
+`,
+  })
+  await harness.connect().deliver(` NO folded\r\n${letter}`)
+  expect(harness.spool.released[0]!.envelope!.prependedHeaders).toMatch(/^X-Rule: hit\r\nReceived: from (?:[^\r\n]*\r\n\t?)+$/)
+})
+
 it('a second gateway adds no second tag and renames nothing again; body and all other fields keep their octets', () => {
   const field = fc.oneof(
     fc.constantFrom('Subject: a', 'SUBJECT : =?utf-8?q?=C3=A9?=', 'X-Spam-Flag: NO', 'X-Rule: x', 'To: a@b\r\n c', 'Subject: \u00e9\u4e2d', 'DKIM-Signature: h=from:subject; b=x', 'no field'),

@@ -47,7 +47,8 @@ export function envelopeOf(
     is8BitMime: transaction.is8BitMime,
     isSmtpUtf8: transaction.isSmtpUtf8,
     mayNotifySender: mayNotifySender(transaction),
-    prependedHeaders: receivedHeader(transaction, hostname, nowMs) + headerLinesOf(progress.marks),
+    // Last of ours stands Received: a message that begins with a folded line adds to that, and to no mark.
+    prependedHeaders: headerLinesOf(progress.marks) + receivedHeader(transaction, hostname, nowMs),
     subjectTag: subjectTagOf(progress.marks),
     disposition: delivered.size > 0 ? 'deliver' : 'quarantine',
     // Who may send out through us may also have marked it before.

@@ -163,7 +163,8 @@ function queueRecord(rest: string): PostfixRecord | 'malformed' | null {
   const after = rest.slice(from.end)
   if (/^, status=(?:force-)?expired, returned to sender/.test(after)) return { says: 'expired' }
   const active = /^, size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue active\)$/.exec(after)
-  return active === null ? null : { says: 'active', from: from.address, sizeBytes: Number(active[1]), recipientCount: Number(active[2]) }
+  // Something that cannot be read stands between: what it says of the message must be seen to be missing.
+  return active === null ? 'malformed' : { says: 'active', from: from.address, sizeBytes: Number(active[1]), recipientCount: Number(active[2]) }
 }
 
 function cleanupRecord(rest: string): PostfixRecord | null {

@@ -250,6 +250,11 @@ describe('what a remote writes to be mistaken for the log', () => {
     expect(eventsOf('postfix', [[...begun, ...queued(), smtp(`ABCDE12345: ${text}`)]]).unknown.map(({ reason }) => reason)).toEqual(['ambiguous'])
   })
 
+  it('lists what says of a sender more than an address, and makes no noise of it', () => {
+    const line = qmgr('ABCDE12345: from=<a>, size=999, nrcpt=1 (queue active)@evil.test>, size=500, nrcpt=1 (queue active)')
+    expect(eventsOf('postfix', [[...begun, line]]).unknown.map(({ reason }) => reason)).toEqual(['malformed'])
+  })
+
   it('gets no names into what is told of its content', () => {
     const fake = 'from=<q@x.test> to=<y@corp.test> proto=ESMTP helo=<evil>: 5.7.1 x'
     const lines = (words: string, sender = 'a@x.test'): string[] => [...begun, cleanup(`ABCDE12345: reject: header Subject: ${words} from ${client}; from=<${sender}> to=<ann@corp.test> proto=ESMTP helo=<h>: 5.7.1 no`), disconnect]
