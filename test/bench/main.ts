@@ -15,6 +15,10 @@ type Shared = Map<string, { folder: string; made: Promise<Closable> }>
 
 /** Each file of a bench exports it as `bench`; it is loaded only when it is asked for. */
 const benches: Record<string, () => Promise<{ bench: Bench }>> = {
+  'gateway.deliver': () => import('./gateway-deliver.ts'),
+  'gateway.deliver.limit': async () => ({ bench: (await import('./gateway-deliver.ts')).limitBench }),
+  'gateway.refuse': () => import('./gateway-refuse.ts'),
+  'gateway.cpu': () => import('./gateway-cpu.ts'),
   'ingest.copy': () => import('./ingest-copy.ts'),
   'ingest.ompgsql': () => import('./ingest-ompgsql.ts'),
   'ingest.follow': () => import('./ingest-follow.ts'),
