@@ -17,6 +17,8 @@ type Shared = Map<string, { folder: string; made: Promise<Closable> }>
 const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   'gateway.deliver': () => import('./gateway-deliver.ts'),
   'gateway.deliver.limit': async () => ({ bench: (await import('./gateway-deliver.ts')).limitBench }),
+  'gateway.deliver.haraka': async () => ({ bench: (await import('./gateway-node-peers.ts')).harakaBench }),
+  'gateway.deliver.smtp-server': async () => ({ bench: (await import('./gateway-node-peers.ts')).forwardBench }),
   'gateway.refuse': () => import('./gateway-refuse.ts'),
   'gateway.cpu': () => import('./gateway-cpu.ts'),
   'ingest.copy': () => import('./ingest-copy.ts'),
