@@ -48,7 +48,7 @@ function listenSentence(error: WorldError, config: Config | null): string | null
   const remedy = `change ${setting} (or TOLLGATE_${setting.replace('.', '_').toUpperCase()})`
   if (error.code === 'EADDRINUSE') return `${address} is in use by another program: stop that one, or ${remedy}.`
   if (error.code === 'EADDRNOTAVAIL') return `This machine has no address ${error.address}: ${remedy}.`
-  if (error.code === 'EACCES') return `This user may not listen on ${address}, as ports below 1024 are reserved: run as root, or ${remedy}.`
+  if (error.code === 'EACCES') return `This user may not listen on ${address}, as ports below 1024 are reserved: give the service CAP_NET_BIND_SERVICE (docs/deploy.md), or ${remedy}.`
   return null
 }
 
