@@ -1,12 +1,12 @@
 /** RFC 4180 read strictly, for tests of exports: CRLF between records, doubled quotes, and nothing else forgiven. */
-export function parseCsv(text: string): string[][] {
+export function parseCsv(text: string, delimiter = ','): string[][] {
   const records: string[][] = []
   let position = 0
   while (position < text.length) {
     const record: string[] = []
     for (;;) {
       record.push(readField())
-      if (text[position] !== ',') break
+      if (text[position] !== delimiter) break
       position += 1
     }
     if (text.slice(position, position + 2) !== '\r\n') throw new Error(`no CRLF at ${position}`)
@@ -18,7 +18,7 @@ export function parseCsv(text: string): string[][] {
   function readField(): string {
     if (text[position] !== '"') {
       const from = position
-      while (position < text.length && !',\r\n"'.includes(text[position]!)) position += 1
+      while (position < text.length && !`${delimiter}\r\n"`.includes(text[position]!)) position += 1
       return text.slice(from, position)
     }
     let value = ''

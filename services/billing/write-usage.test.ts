@@ -8,8 +8,9 @@ import { describe, expect, it } from 'vitest'
 import { parseCsv } from '../../test/billing-csv.ts'
 import type { UsageRow } from '../contracts/api.ts'
 import { calendarMonth } from '../contracts/period.ts'
+import { guardedText } from './exports/csv-text.ts'
 import type { UsageGrouping, UsageReport } from './usage-report.ts'
-import { columnsOf, guardedText, writeUsage, writeUsageFile, type UsageFormat } from './write-usage.ts'
+import { columnsOf, writeUsage, writeUsageFile, type UsageFormat } from './write-usage.ts'
 
 function reportOf(
   rows: UsageRow[],
@@ -118,7 +119,8 @@ describe('writing usage', () => {
   })
 
   const anyText = fc.oneof(
-    fc.string({ unit: 'binary', minLength: 1 }),
+    // Postgres holds no NUL, and no export does.
+    fc.string({ unit: 'binary', minLength: 1 }).map((text) => `${text.replaceAll('\0', '')}.`),
     fc.string({ unit: fc.constantFrom('"', ',', '\r', '\n', "'", '=', '-', ' ', 'a', ';', '\ufeff'), minLength: 1 }),
   )
   const count = fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }).map(String)
