@@ -16,6 +16,7 @@ import { noRules } from '../services/gateway/policy/load-rules.ts'
 import { DuplicateIndex } from '../services/gateway/session/duplicate-index.ts'
 import { createIds } from '../services/gateway/session/ids.ts'
 import { Session, type SessionDeps } from '../services/gateway/session/session.ts'
+import { SubmissionUsers } from '../services/gateway/submission/submission-users.ts'
 import type { Connection } from '../services/gateway/session/connection.ts'
 import type { Envelope, Spool, SpooledMessage } from '../services/gateway/spool/spool-contract.ts'
 import { compileRuleset } from '../services/rules/compile-ruleset.ts'
@@ -149,6 +150,7 @@ export class Harness {
       policy: () => this.policy,
       checks: options.checks ?? noChecks,
       plugins: noPlugins,
+      users: new SubmissionUsers(null, { nowMs: () => this.nowMs }),
       spool: this.spool,
       eventLog: this.log,
       limits: { ...limitsOf(config), ...options.limits },
@@ -159,8 +161,8 @@ export class Harness {
     }
   }
 
-  connect(remoteIp = '203.0.113.9'): Client {
-    return new Client(this.deps, this.journal, remoteIp)
+  connect(remoteIp = '203.0.113.9', kind: Partial<Pick<Connection, 'isSubmission' | 'tls'>> = {}): Client {
+    return new Client(this.deps, this.journal, remoteIp, kind)
   }
 }
 
@@ -177,7 +179,12 @@ export class Client {
   #read = 0
   #close!: () => void
 
-  constructor(deps: SessionDeps, journal: Journal, remoteIp: string) {
+  constructor(
+    deps: SessionDeps,
+    journal: Journal,
+    remoteIp: string,
+    kind: Partial<Pick<Connection, 'isSubmission' | 'tls'>> = {},
+  ) {
     const over = new Promise<{ isBroken: boolean }>((resolve) => {
       this.#close = () => resolve({ isBroken: this.writeFailure !== null })
     })
@@ -185,6 +192,7 @@ export class Client {
       remoteIp,
       remotePort: 40_000,
       listener: '192.0.2.1:25',
+      isSubmission: false,
       write: (text, done) => {
         if (this.writeFailure !== null) return done(this.writeFailure)
         journal.push(`reply ${text.slice(0, 3)}`)
@@ -198,6 +206,7 @@ export class Client {
       drained: () => null,
       pause: () => void (this.isPaused = true),
       resume: () => void (this.isPaused = false),
+      ...kind,
       close: () => {
         this.isClosed = true
         this.#close()

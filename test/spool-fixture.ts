@@ -60,6 +60,8 @@ export function relayConfig(routes: RouteSetting[], delivery: Partial<Config['de
     smtp: {
       hostname: 'gateway.test',
       listen: [], listenTls: [],
+      submission: { listen: [], listenTls: [] },
+      greetingDelayMs: 0,
       limits: {} as Config['smtp']['limits'],
     },
   }

@@ -59,11 +59,20 @@ const roleDescriptions: [RoleName, string][] = [
 ]
 for (const [role, description] of roleDescriptions) {
   if (role === 'ingest') continue
-  program
+  const command = program
     .command(role)
     .description(description)
     .addOption(configOption())
     .action((options: Common) => startRoleByHand(role, options))
+  if (role !== 'gateway') continue
+  command
+    .command('hash-password')
+    .description('what the file of smtp.users wants as a password; it is asked for')
+    .option('--password-stdin', 'read the password from standard input')
+    .action(async (options: { passwordStdin?: boolean }) => {
+      const { printPasswordHash } = await import('./hash-password.ts')
+      await printPasswordHash({ isPasswordOnStdin: options.passwordStdin === true })
+    })
 }
 
 program

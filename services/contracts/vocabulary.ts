@@ -42,6 +42,7 @@ export const reasons = [
   'too-many-errors',
   'protocol-violation',
   'early-talker',
+  'sender-denied',
   'connection-limit',
   'timeout',
   'client-gone',

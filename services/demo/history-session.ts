@@ -13,6 +13,7 @@ export async function playHistory(plan: SessionPlan, deps: SessionDeps, time: Si
     remoteIp: plan.remoteIp,
     remotePort: random.whole(32_768, 60_999),
     listener: '192.0.2.25:25',
+    isSubmission: false,
     write(text, done) {
       code = Number(text.slice(text.lastIndexOf('\n', text.length - 2) + 1).slice(0, 3))
       done()

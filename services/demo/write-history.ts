@@ -18,6 +18,7 @@ import { noPlugins } from '../gateway/plugins/plugin-contract.ts'
 import { PolicySource } from '../gateway/policy/policy-source.ts'
 import { DuplicateIndex } from '../gateway/session/duplicate-index.ts'
 import { createIds } from '../gateway/session/ids.ts'
+import { SubmissionUsers } from '../gateway/submission/submission-users.ts'
 import type { SessionDeps } from '../gateway/session/session.ts'
 import type { Config } from '../kit/config.ts'
 import type { Logger } from '../kit/operator-log.ts'
@@ -105,6 +106,7 @@ async function writeSessions(options: HistoryOptions, state: HistoryState, folde
     policy: () => policy.current,
     checks,
     plugins: noPlugins,
+    users: new SubmissionUsers(null, time),
     spool: forgetfulSpool((released) => due.add(deliveriesOf(released, random))),
     ids,
     onFault: (error) => {

@@ -27,7 +27,8 @@ export type Limits = Config['smtp']['limits'] & {
 }
 
 export function limitsOf(config: Config): Limits {
-  return { ...fixedLimits, ...config.smtp.limits }
+  const { limits, greetingDelayMs } = config.smtp
+  return { ...fixedLimits, ...limits, greetingDelayMs }
 }
 
 export const fixedLimits = {
@@ -88,6 +89,20 @@ export function dataTookTooLong(): Reply {
 
 export function mailLoop(): Reply {
   return reply(554, '5.4.6', 'Too many hops: this mail goes in a circle')
+}
+
+export function logInFirst(isSecured: boolean): Reply {
+  return reply(530, '5.7.0', isSecured ? 'Log in first' : 'Use STARTTLS and log in first')
+}
+
+export function notLoggedIn(why: 'wrong' | 'too-many-failures' | 'busy'): Reply {
+  if (why === 'wrong') return reply(535, '5.7.8', 'Name or password is wrong')
+  if (why === 'busy') return reply(454, '4.7.0', 'Too many log-ins at the moment, try again later')
+  return reply(454, '4.7.0', 'Too many failed log-ins from your network, try again later')
+}
+
+export function notYourAddress(): Reply {
+  return reply(553, '5.7.1', 'You may not send as this address')
 }
 
 export function talkedTooEarly(): Reply {

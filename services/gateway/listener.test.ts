@@ -19,7 +19,7 @@ async function listen(
   const listeners = new SmtpListeners(harness.deps)
   const sockets: Socket[] = []
   open.push({ listeners, sockets })
-  await listeners.listen(['127.0.0.1:0'])
+  await listeners.listen([{ address: '127.0.0.1:0' }])
   const dial = async (): Promise<Remote> => {
     const socket = connect({
       host: '127.0.0.1',

@@ -8,6 +8,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Reason } from '../contracts/vocabulary.ts'
+import type { Config } from '../kit/config.ts'
 import { parseSocketAddress, socketAddressText } from '../kit/socket-address.ts'
 import * as limit from './limits.ts'
 import { neighbourhoodOf, plainIp } from './policy/network-table.ts'
@@ -15,6 +16,24 @@ import type { Reply } from './session/reply.ts'
 import { Session, type SessionDeps } from './session/session.ts'
 import { SocketConnection } from './socket-connection.ts'
 import type { ServerTls } from './tls/server-tls.ts'
+
+export type ListenerSettings = {
+  /** Address and port; port 0: one that the system chooses. */
+  address: string
+  /** TLS comes before the first octet of SMTP (RFC 8314). */
+  isSecured?: boolean
+  /** People log in here to send mail (RFC 6409). */
+  isSubmission?: boolean
+}
+
+export function listenersOf({ listen, listenTls, submission }: Config['smtp']): ListenerSettings[] {
+  return [
+    ...listen.map((address) => ({ address })),
+    ...listenTls.map((address) => ({ address, isSecured: true })),
+    ...submission.listen.map((address) => ({ address, isSubmission: true })),
+    ...submission.listenTls.map((address) => ({ address, isSecured: true, isSubmission: true })),
+  ]
+}
 
 export class SmtpListeners {
   readonly #deps: SessionDeps
@@ -26,7 +45,7 @@ export class SmtpListeners {
   readonly #perNetwork = new Map<string, number>()
   #isStopping = false
 
-  /** `tls`: offered by STARTTLS, and spoken at once on the addresses of `listenTls`; `null`: in the clear only. */
+  /** `tls`: offered by STARTTLS, and spoken at once on secured listeners; `null`: in the clear only. */
   constructor(deps: SessionDeps, tls: ServerTls | null = null) {
     this.#deps = deps
     this.#tls = tls
@@ -41,13 +60,12 @@ export class SmtpListeners {
     return this.#servers.map((server) => listenerText(server))
   }
 
-  /** `secured`: addresses where TLS comes before the first octet of SMTP (RFC 8314). */
-  async listen(addresses: readonly string[], secured: readonly string[] = []): Promise<void> {
+  async listen(listeners: readonly ListenerSettings[]): Promise<void> {
     try {
-      for (const [index, text] of [...addresses, ...secured].entries()) {
-        const address = parseSocketAddress(text)
-        if (address === null) throw new Error(`"${text}" is no address and port to listen on`)
-        await this.#listenOn(address.host, address.port, index >= addresses.length)
+      for (const settings of listeners) {
+        const address = parseSocketAddress(settings.address)
+        if (address === null) throw new Error(`"${settings.address}" is no address and port to listen on`)
+        await this.#listenOn(address.host, address.port, settings)
       }
     } catch (error) {
       await this.#closeServers()
@@ -73,7 +91,7 @@ export class SmtpListeners {
     await serversClosed
   }
 
-  #listenOn(host: string, port: number, isSecured: boolean): Promise<void> {
+  #listenOn(host: string, port: number, settings: ListenerSettings): Promise<void> {
     const server = createServer({ allowHalfOpen: true, noDelay: true })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -82,20 +100,20 @@ export class SmtpListeners {
         // Running out of file descriptors is told by the operator log; the listener goes on when there are some.
         server.on('error', (error) => this.#deps.onFault(error, 'A connection could not be accepted'))
         const listener = listenerText(server)
-        server.on('connection', (socket) => this.#accept(socket, listener, isSecured))
+        server.on('connection', (socket) => this.#accept(socket, listener, settings))
         this.#servers.push(server)
         resolve()
       })
     })
   }
 
-  #accept(socket: Socket, listener: string, isSecured: boolean): void {
+  #accept(socket: Socket, listener: string, { isSecured = false, isSubmission = false }: ListenerSettings): void {
     const ip = socket.remoteAddress === undefined ? null : plainIp(socket.remoteAddress)
     if (ip === null || this.#isStopping) {
       socket.destroy()
       return
     }
-    const connection = this.#connectionOf(socket, ip, listener)
+    const connection = this.#connectionOf(socket, ip, listener, isSubmission)
     if (!isSecured) return this.#openSession(connection, this.#turnedAway(neighbourhoodOf(ip)))
     // Counted from the beginning: a handshake that is never finished costs a place as well.
     const network = neighbourhoodOf(ip)
@@ -111,11 +129,12 @@ export class SmtpListeners {
     })
   }
 
-  #connectionOf(socket: Socket, ip: string, listener: string): SocketConnection {
+  #connectionOf(socket: Socket, ip: string, listener: string, isSubmission: boolean): SocketConnection {
     const tls = this.#tls
     const { minTls } = this.#deps.policy().networks.networkOf(ip)
     const secureContext = tls === null ? null : () => tls.context(minTls)
-    return new SocketConnection({ socket, ip, listener, idleMs: this.#deps.limits.idleSeconds * 1_000, secureContext })
+    const idleMs = this.#deps.limits.idleSeconds * 1_000
+    return new SocketConnection({ socket, ip, listener, isSubmission, idleMs, secureContext })
   }
 
   #openSession(connection: SocketConnection, turnedAway: { reply: Reply; reason: Reason } | null): void {

@@ -20,23 +20,25 @@ import { openChecks } from './checks/open-checks.ts'
 import { buildControlApp } from './control/control-app.ts'
 import { openControlSocket, refuseSecondGateway } from './control/control-socket.ts'
 import { limitsOf } from './limits.ts'
-import { SmtpListeners } from './listener.ts'
+import { listenersOf, SmtpListeners } from './listener.ts'
 import { openEventLog } from './log/event-log-writer.ts'
 import { readRecentEvents } from './log/recent-events.ts'
 import { openPlugins } from './plugins/open-plugins.ts'
 import { PolicySource } from './policy/policy-source.ts'
 import { createIds } from './session/ids.ts'
+import { SubmissionUsers } from './submission/submission-users.ts'
 import { openSpool } from './spool/open-spool.ts'
 import { ServerTls } from './tls/server-tls.ts'
 
 const aliveMs = 60_000
 /** Certificates are renewed every few weeks by programs that tell nobody. */
 const certificateLookMs = 60_000
+const usersLookMs = 2_000
 
 export type RunningGateway = RunningService & {
   /** What it listens on, with the ports that the system chose. */
   addresses: string[]
-  /** Reads rules, directory and certificate again, changed or not. */
+  /** Reads rules, directory, certificate and users again, changed or not. */
   reload(): Promise<void>
 }
 
@@ -103,6 +105,14 @@ async function open(
   const renewal = setInterval(() => void tls?.reload(clock.nowMs()), certificateLookMs)
   closers.push(async () => clearInterval(renewal))
 
+  const users = new SubmissionUsers(config.smtp.users ?? null, {
+    nowMs: () => clock.nowMs(),
+    onLost: (sentence) => log.error(sentence),
+  })
+  await users.open()
+  const usersLook = setInterval(() => void users.refresh(), usersLookMs)
+  closers.push(async () => clearInterval(usersLook))
+
   const listeners = new SmtpListeners(
     {
       clock,
@@ -115,12 +125,13 @@ async function open(
       hostname: gatewayName,
       ids: createIds(),
       duplicates: recent.duplicates,
+      users,
       onFault: (error, what) => log.error(error, what),
     },
     tls,
   )
   closers.push(() => listeners.stop())
-  await listeners.listen(config.smtp.listen, config.smtp.listenTls)
+  await listeners.listen(listenersOf(config.smtp))
 
   const alive = setInterval(() => {
     if (clock.nowMs() - eventLog.lastLineAtMs < aliveMs) return
@@ -132,6 +143,7 @@ async function open(
   const reload = async (): Promise<void> => {
     await policy.reload(true)
     await tls?.reload(clock.nowMs())
+    await users.refresh(true)
   }
   const onHangUp = (): void => void reload()
   process.on('SIGHUP', onHangUp)

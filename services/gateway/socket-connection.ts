@@ -30,6 +30,7 @@ export type SocketConnectionOptions = {
   socket: Socket
   ip: string
   listener: string
+  isSubmission: boolean
   idleMs: number
   /** Made when it is needed; `null`: TLS is not offered. */
   secureContext: (() => SecureContext) | null
@@ -39,6 +40,7 @@ export class SocketConnection implements Connection {
   readonly remoteIp: string
   readonly remotePort: number | null
   readonly listener: string
+  readonly isSubmission: boolean
   tls: Tls | null = null
   readonly #options: SocketConnectionOptions
   #socket: Socket
@@ -52,6 +54,7 @@ export class SocketConnection implements Connection {
     this.remoteIp = options.ip
     this.remotePort = options.socket.remotePort ?? null
     this.listener = options.listener
+    this.isSubmission = options.isSubmission
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve))
     // Until a session listens, a broken connection only ends.
     options.socket.on('error', () => {})

@@ -24,16 +24,27 @@ export function configFaults(config: Config, placeOf: (field: string) => Place):
 }
 
 function checkAddresses(config: Config, report: Report): void {
-  const plain = config.smtp?.listen ?? []
-  const listen = [...plain, ...(config.smtp?.listenTls ?? [])]
-  for (const [index, text] of listen.entries()) {
-    const field = index < plain.length ? `smtp.listen[${index}]` : `smtp.listenTls[${index - plain.length}]`
-    checkSocketAddress(text, field, report)
-    const first = listen.indexOf(text)
-    if (first < index && !text.endsWith(':0')) report(field, `${text} stands in the list twice`, 'Remove one of the two')
-  }
-  if (listen.length > plain.length && config.smtp?.tls === undefined) {
-    report('smtp.listenTls', 'needs a certificate', 'Add "tls" with "certificate" and "key" to "smtp"')
+  const { smtp } = config
+  const lists = [
+    ['smtp.listen', smtp?.listen],
+    ['smtp.listenTls', smtp?.listenTls],
+    ['smtp.submission.listen', smtp?.submission?.listen],
+    ['smtp.submission.listenTls', smtp?.submission?.listenTls],
+  ] as const
+  const listen: string[] = []
+  for (const [name, addresses = []] of lists) {
+    for (const [index, text] of addresses.entries()) {
+      const field = `${name}[${index}]`
+      checkSocketAddress(text, field, report)
+      if (listen.includes(text) && !text.endsWith(':0')) report(field, `${text} stands in the list twice`, 'Remove one of the two')
+      listen.push(text)
+    }
+    if (addresses.length > 0 && name !== 'smtp.listen' && smtp?.tls === undefined) {
+      report(name, 'needs a certificate', 'Add "tls" with "certificate" and "key" to "smtp"')
+    }
+    if (addresses.length > 0 && name.startsWith('smtp.submission') && smtp?.users === undefined) {
+      report(name, 'needs somebody who may log in', 'Add "users" with the file of them to "smtp"')
+    }
   }
   const http = config.http?.listen
   if (http === undefined) return

@@ -170,6 +170,20 @@ export const Config = Type.Object(
         listen: Type.Array(SocketAddress, { minItems: 1, default: ['127.0.0.1:2525'] }),
         /** Addresses where TLS comes before the first octet of SMTP, like port 465; needs `tls`. */
         listenTls: Type.Array(SocketAddress, { default: [] }),
+        /** Where people log in to send mail (RFC 6409); needs `tls` and `users`. */
+        submission: Type.Object(
+          {
+            /** Log-in behind STARTTLS, like port 587. */
+            listen: Type.Array(SocketAddress, { default: [] }),
+            /** TLS before the first octet, like port 465. */
+            listenTls: Type.Array(SocketAddress, { default: [] }),
+          },
+          { ...strict, default: {} },
+        ),
+        /** File of those who may log in. */
+        users: Type.Optional(Path),
+        /** How long a public remote must wait for its greeting; who talks before it is refused. 0: no wait, no check. */
+        greetingDelayMs: Type.Integer({ minimum: 0, maximum: 30_000, default: 0 }),
         /** Offered by STARTTLS on every address of `listen`. */
         tls: Type.Optional(
           Type.Object(

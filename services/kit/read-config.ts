@@ -54,7 +54,7 @@ function readText(path: string): { text: string } | { faults: Fault[] } {
 
 function withAbsolutePaths(config: Config, folderOf: (field: string) => string): Config {
   const { directory } = config.recipients
-  const { tls } = config.smtp
+  const { tls, users } = config.smtp
   const { countryFile } = config.checks
   return {
     ...config,
@@ -62,6 +62,7 @@ function withAbsolutePaths(config: Config, folderOf: (field: string) => string):
     ...(config.rules === undefined ? {} : { rules: resolve(folderOf('rules'), config.rules) }),
     smtp: {
       ...config.smtp,
+      ...(users === undefined ? {} : { users: resolve(folderOf('smtp.users'), users) }),
       ...(tls === undefined
         ? {}
         : {

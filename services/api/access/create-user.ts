@@ -2,7 +2,7 @@
 import { roles, type Role } from '../../contracts/vocabulary.ts'
 import type { Database } from '../../database/open-database.ts'
 import { recordAudit } from './audit.ts'
-import { hashPassword } from './password.ts'
+import { hashPassword } from '../../kit/password.ts'
 
 export type NewUser = {
   name: string

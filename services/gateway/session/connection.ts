@@ -6,6 +6,8 @@ export type Connection = {
   remotePort: number | null
   /** Address of the listener, e.g. `127.0.0.1:2525`. */
   listener: string | null
+  /** People log in here to send mail (RFC 6409); elsewhere servers bring it. */
+  readonly isSubmission: boolean
   /** In use from the beginning or since `startTls`; `null`: in the clear. */
   readonly tls: Tls | null
   /** Whether TLS is offered and not yet in use. */

@@ -11,6 +11,9 @@ import type { Reason, Stage } from '../../contracts/vocabulary.ts'
 import type { Verdict } from '../../rules/evaluate-stage.ts'
 import { MessageReceiver } from '../data/message-receiver.ts'
 import * as limit from '../limits.ts'
+import { maySendAs } from '../submission/submission-users.ts'
+import type { SubmissionUser } from '../submission/users-file.ts'
+import { auth, authMechanisms, continueAuth, type AuthExchange, type AuthOutcome } from '../verbs/auth.ts'
 import { extensions, helo } from '../verbs/helo.ts'
 import { mailFrom } from '../verbs/mail-from.ts'
 import { expn, help, noop, quit, rset, unknownVerb, vrfy } from '../verbs/plain-verbs.ts'
@@ -21,7 +24,7 @@ import type { Connection } from './connection.ts'
 import type { MessageIdentity } from './duplicate-index.ts'
 import { finishMessage, takeMessageFacts } from './finish-message.ts'
 import { nameRecipient } from './name-recipient.ts'
-import { isRefusal, multilineReply, replyLine, type Reply } from './reply.ts'
+import { isRefusal, multilineReply, reply as replyOf, replyLine, type Reply } from './reply.ts'
 import type { SessionDeps } from './session.ts'
 import type { ClosedBy, SessionRecord } from './session-record.ts'
 import { andThen, type MaybePromise } from './maybe-promise.ts'
@@ -51,6 +54,9 @@ export class Dialog {
   readonly #connection: Connection
   readonly #start: SessionStart
   #receiver: MessageReceiver | null = null
+  /** The next line answers a challenge of AUTH. */
+  #exchange: AuthExchange | null = null
+  #user: SubmissionUser | null = null
 
   constructor(deps: SessionDeps, connection: Connection, facts: SessionFacts, record: SessionRecord, say: Say) {
     this.#deps = deps
@@ -80,6 +86,7 @@ export class Dialog {
 
   /** One command without its line end; answers it through `say`. A promise: wait before the next. */
   command(line: string, lineBytes: number): MaybePromise<void> {
+    if (this.#exchange !== null) return this.#auth(continueAuth(this.#exchange, line))
     const space = line.indexOf(' ')
     const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase()
     const argument = space < 0 ? '' : line.slice(space + 1).trimStart()
@@ -96,6 +103,8 @@ export class Dialog {
         return this.#helo(verb, argument)
       case 'RSET':
         return this.#rset(argument)
+      case 'AUTH':
+        return this.#auth(auth(this.#authState(), argument))
       case 'STARTTLS':
         return this.#starttls(argument)
       case 'NOOP':
@@ -119,6 +128,7 @@ export class Dialog {
 
   /** A command that could not be read as one. */
   malformed(answer: Reply, violation: string): void {
+    this.#exchange = null
     this.#record.violate(violation)
     this.#answer('UNKNOWN', answer)
   }
@@ -215,7 +225,7 @@ export class Dialog {
     }
     this.#record.countVerb(verb, false)
     const { hostname, limits } = this.#deps
-    const offered = extensions(limits.messageBytes, this.#connection.mayStartTls)
+    const offered = extensions(limits.messageBytes, this.#connection.mayStartTls, this.#isAuthOffered ? authMechanisms : [])
     this.#say(multilineReply(250, verb === 'HELO' ? [hostname] : [hostname, ...offered]))
   }
 
@@ -223,7 +233,9 @@ export class Dialog {
     const { limits, clock } = this.#deps
     const startedUs = clock.monotonicUs()
     const { networkClass } = this.facts.remote
-    const state = { hasHelo: this.#start.isGreeted, isOpen: this.transaction !== null, networkClass }
+    if (this.#connection.isSubmission && this.#user === null) return limit.logInFirst(this.facts.tls !== null)
+    const isAuthOffered = this.#user !== null
+    const state = { hasHelo: this.#start.isGreeted, isOpen: this.transaction !== null, networkClass, isAuthOffered }
     const outcome = mailFrom(state, argument, limits)
     if (outcome.mail === null) return outcome.reply
     if (this.#record.transactionCount >= limits.transactionsPerSession) {
@@ -235,6 +247,12 @@ export class Dialog {
     return andThen(this.#start.transaction(this.facts), (blank) => {
       const transaction = Object.assign(blank, mail, { commandBytes: lineBytes })
       this.transaction = transaction
+      const isDenied = !isTooLarge && this.#user !== null && !maySendAs(this.#user, mail.sender)
+      if (isDenied) {
+        const answer = limit.notYourAddress()
+        this.#end(endingOf({ outcome: 'refused', stage: 'mail', reason: 'sender-denied', reply: answer }))
+        return answer
+      }
       const verdict = isTooLarge ? null : (this.#start.lateVerdict ?? this.#judgeSender(transaction))
       return andThen(verdict, (refusal) => {
         transaction.timings.mailUs = clock.monotonicUs() - startedUs
@@ -312,6 +330,39 @@ export class Dialog {
     )
   }
 
+  get #isAuthOffered(): boolean {
+    return this.#connection.isSubmission && this.#connection.tls !== null && this.#user === null
+  }
+
+  #authState() {
+    const { isExtended, tls } = this.facts
+    return {
+      isSubmission: this.#connection.isSubmission,
+      isSecured: tls !== null,
+      isExtended,
+      isOpen: this.transaction !== null,
+      isAuthenticated: this.#user !== null,
+    }
+  }
+
+  #auth(outcome: AuthOutcome): MaybePromise<void> {
+    this.#exchange = null
+    if ('reply' in outcome) return this.#answer('AUTH', outcome.reply)
+    if ('exchange' in outcome) {
+      this.#exchange = outcome.exchange
+      return this.#say(`334 ${outcome.challenge}\r\n`)
+    }
+    return this.#deps.users.logIn(this.facts.remote.ip, outcome.credentials).then((login) => {
+      if (typeof login === 'string') {
+        this.#record.violate(`login-${login}`)
+        return this.#answer('AUTH', limit.notLoggedIn(login))
+      }
+      this.#user = login.user
+      this.facts = { ...this.facts, authUser: login.user.name, mayRelay: true }
+      this.#answer('AUTH', replyOf(235, '2.7.0', 'Logged in'))
+    })
+  }
+
   #starttls(argument: string): void {
     const { mayStartTls, tls } = this.#connection
     const { isExtended } = this.facts
@@ -358,7 +409,7 @@ export class Dialog {
 }
 
 /** Replies to what no working client sends; those of policy and rules are none of its mistakes. */
-const mistakes = new Set([500, 501, 502, 503, 504, 553, 555])
+const mistakes = new Set([500, 501, 502, 503, 504, 530, 535, 538, 553, 555])
 
 function refusingVerdict(verdict: Verdict | null): Verdict | null {
   return verdict !== null && verdict.reply !== null ? verdict : null

@@ -15,12 +15,13 @@ import type { Spool } from '../spool/spool-contract.ts'
 import type { Connection } from './connection.ts'
 import { Dialog } from './dialog.ts'
 import type { FinishDeps } from './finish-message.ts'
+import type { SubmissionUsers } from '../submission/submission-users.ts'
 import type { Ids } from './ids.ts'
 import { reply, replyLine, type Reply } from './reply.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { SessionRecord, type ClosedBy } from './session-record.ts'
 
-export type SessionDeps = FinishDeps & { policy: () => Policy; spool: Spool; ids: Ids }
+export type SessionDeps = FinishDeps & { policy: () => Policy; spool: Spool; ids: Ids; users: SubmissionUsers }
 
 const LF = 10
 const CR = 13

@@ -41,7 +41,7 @@ async function listen() {
   const tls = new ServerTls(settings, log)
   await tls.open(nowMs)
   const listeners = new SmtpListeners(harness.deps, tls)
-  await listeners.listen(['127.0.0.1:0'], ['127.0.0.1:0'])
+  await listeners.listen([{ address: '127.0.0.1:0' }, { address: '127.0.0.1:0', isSecured: true }])
   closers.push(() => listeners.stop())
   const [plainPort, securedPort] = listeners.addresses.map((address) => Number(address.split(':')[1]))
   return { harness, tls, plainPort: plainPort!, securedPort: securedPort! }

@@ -17,7 +17,8 @@ export type MailFromOutcome = { mail: MailFrom; reply: Reply; isTooLarge: boolea
 
 export const senderOk = reply(250, '2.1.0', 'Sender ok')
 
-export type MailFromState = { hasHelo: boolean; isOpen: boolean; networkClass: NetworkClass }
+/** `isAuthOffered`: then the client may say on whose behalf it writes (RFC 4954 §5); nobody is believed that. */
+export type MailFromState = { hasHelo: boolean; isOpen: boolean; networkClass: NetworkClass; isAuthOffered: boolean }
 
 export function mailFrom(state: MailFromState, argument: string, limits: Limits): MailFromOutcome {
   if (!state.hasHelo) return refuse(503, '5.5.1', 'Say EHLO first')
@@ -25,7 +26,7 @@ export function mailFrom(state: MailFromState, argument: string, limits: Limits)
   const path = /^FROM:(.*)$/is.exec(argument)?.[1]
   const parsed = path === undefined ? null : parsePathArgument(path, limits.pathBytes)
   if (parsed === null) return refuse(501, '5.5.4', 'Syntax: MAIL FROM:<address>')
-  const parameters = readParameters(parsed.parameters)
+  const parameters = readParameters(parsed.parameters, state)
   if ('code' in parameters) return { mail: null, reply: parameters }
   if (!parsed.isAscii && !parameters.isSmtpUtf8) return refuse(553, '5.6.7', 'This address needs SMTPUTF8')
   // An odd sender is no reason to refuse a device (SYSTEMS P5); a display name or nothing comes as an odd path.
@@ -38,7 +39,10 @@ export function mailFrom(state: MailFromState, argument: string, limits: Limits)
   return { mail, isTooLarge, reply: isTooLarge ? tooLarge(limits) : senderOk }
 }
 
-function readParameters(parameters: ReadonlyMap<string, string | null>): Omit<MailFrom, 'sender'> | Reply {
+function readParameters(
+  parameters: ReadonlyMap<string, string | null>,
+  { isAuthOffered }: MailFromState,
+): Omit<MailFrom, 'sender'> | Reply {
   const read: Omit<MailFrom, 'sender'> = { declaredSizeBytes: null, is8BitMime: false, isSmtpUtf8: false }
   for (const [name, value] of parameters) {
     if (name === 'SIZE') {
@@ -49,6 +53,7 @@ function readParameters(parameters: ReadonlyMap<string, string | null>): Omit<Ma
       if (body !== '7BIT' && body !== '8BITMIME') return reply(501, '5.5.4', 'BODY is 7BIT or 8BITMIME')
       read.is8BitMime = body === '8BITMIME'
     } else if (name === 'SMTPUTF8' && value === null) read.isSmtpUtf8 = true
+    else if (name === 'AUTH' && value !== null && isAuthOffered) continue
     else return reply(555, '5.5.4', 'Unknown parameter of MAIL')
   }
   return read

@@ -26,8 +26,18 @@ export async function verifyPassword(stored: string | null, password: string): P
 
 type Cost = typeof cost
 
+/** Whether `verifyPassword` can work with it; beyond the bounds one try would take the machine. */
+export function isPasswordHash(text: string): boolean {
+  const match = hashPattern.exec(text)
+  if (match === null || Buffer.from(match[5]!, 'base64url').length !== hashBytes) return false
+  const [N, r, p] = [Number(match[1]), Number(match[2]), Number(match[3])]
+  return N >= 2 && N <= 2 ** 20 && (N & (N - 1)) === 0 && r >= 1 && r <= 32 && p >= 1 && p <= 16
+}
+
+const hashPattern = /^scrypt\$(\d{1,8})\$(\d{1,3})\$(\d{1,3})\$([\w-]+)\$([\w-]+)$/
+
 function parsedHash(stored: string): { cost: Cost; salt: Buffer; hash: Buffer } {
-  const match = /^scrypt\$(\d+)\$(\d+)\$(\d+)\$([\w-]+)\$([\w-]+)$/.exec(stored)
+  const match = hashPattern.exec(stored)
   const hash = Buffer.from(match?.[5] ?? '', 'base64url')
   if (match === null || hash.length !== hashBytes)
     throw new Error('A stored password hash has not the form that this version writes')
