@@ -17,6 +17,7 @@ import { BacktestJobs } from './backtest/backtest-jobs.ts'
 import { addErrorReplies, sendFault } from './error-replies.ts'
 import type { LiveLimits } from './live/live-hub.ts'
 import { addRequestMetrics } from './metrics.ts'
+import { SnapshotPublisher } from './policy/snapshot-publisher.ts'
 import { addBacktestRoutes } from './routes/backtest-routes.ts'
 import { addAnalyticsRoutes } from './routes/analytics-routes.ts'
 import { addErasureRoutes } from './routes/erasure-routes.ts'
@@ -36,7 +37,7 @@ export const apiPrefix = '/api/v1'
 /** At the end, answers that are under way have so long. */
 const closeGraceMs = 2_000
 
-export type ApiApp = { server: ApiServer; routes: RouteListEntry[] }
+export type ApiApp = { server: ApiServer; routes: RouteListEntry[]; snapshots: SnapshotPublisher }
 
 /** `webFolder` holds the built web application. */
 export async function buildApp(context: ApiContext, options: { log: Logger; webFolder: string; liveLimits?: LiveLimits }): Promise<ApiApp> {
@@ -78,6 +79,8 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
     onFailure: (error) => options.log.error({ err: error }, 'A backtest failed'),
   })
   server.addHook('onClose', () => backtests.close())
+  const snapshots = new SnapshotPublisher({ ...context, dataFolder: context.config.data }, options.log)
+  server.addHook('onClose', () => snapshots.close())
   await server.register(
     async (api: ApiServer) => {
       addSessionRoutes(api, context)
@@ -96,5 +99,5 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
   )
   addHealthRoutes(server, context, metrics)
   await addWebRoutes(server, options.webFolder)
-  return { server, routes }
+  return { server, routes, snapshots }
 }

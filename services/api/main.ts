@@ -24,13 +24,14 @@ export async function startApi(options: ApiOptions): Promise<RunningService & { 
   if (address === null)
     throw new Error(`http.listen: "${config.http.listen}" is no address: write one like 127.0.0.1:8080`)
   const context = { config, database, tenantId: config.tenant, isDemo, version: productVersion(), clock: systemClock }
-  const { server } = await buildApp(context, { log, webFolder: path.join(packageRoot, 'dist', 'web') })
+  const { server, snapshots } = await buildApp(context, { log, webFolder: path.join(packageRoot, 'dist', 'web') })
   try {
     await server.listen({ host: address.host, port: address.port })
   } catch (error) {
     await server.close()
     throw listenFailure(error, config.http.listen)
   }
+  snapshots.start()
   const host = isAnyAddress(address.host) ? '127.0.0.1' : address.host
   const url = `http://${socketAddressText({ host, port: boundPort(server.server.address()) ?? address.port })}`
   log.info({ url }, 'The web interface is ready')

@@ -8,10 +8,12 @@ import { randomInt } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createUser } from '../api/access/create-user.ts'
+import { publishFirstRules } from '../api/policy/first-rules.ts'
 import { ensureBillingPolicy } from '../billing/billing-policy.ts'
 import { ensureTenant } from '../database/ensure-tenant.ts'
 import { migrate } from '../database/migrate.ts'
 import { openDatabase, type Database } from '../database/open-database.ts'
+import { demoRules } from '../demo/demo-config.ts'
 import type { Config } from '../kit/config.ts'
 import type { Logger } from '../kit/operator-log.ts'
 import { takeDirectory } from './follow-directory.ts'
@@ -28,6 +30,7 @@ export async function prepareDatabase(config: Config, isDemo: boolean, log: Logg
     // Made while nothing runs yet: making one waits for every reader and writer of the table.
     await database.pool.query(`select ensure_partitions(now() - interval '1 month', now() + interval '3 months')`)
     await ensureBillingPolicy(database, config.tenant, config)
+    if (isDemo) await publishFirstRules(database, config.tenant, demoRules(), 'demo')
     const { directory } = config.recipients
     if (directory !== undefined) await takeDirectory(directory, config, database, log)
     return await ensureFirstLogin(database, config)

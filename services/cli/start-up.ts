@@ -1,7 +1,8 @@
 /** `tollgate up [--demo]`: settles whose configuration holds, then grows the tree. */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { demoConfig, demoFolder, demoMark } from '../demo/demo-config.ts'
+import { writeFirstSnapshot } from '../api/policy/first-rules.ts'
+import { demoConfig, demoFolder, demoMark, demoRules } from '../demo/demo-config.ts'
 import type { Config } from '../kit/config.ts'
 import { openOperatorLog } from '../kit/operator-log.ts'
 import { RoleFailed } from '../kit/supervisor.ts'
@@ -16,6 +17,7 @@ export async function startUp(configured: Config, isDemo: boolean): Promise<void
     await makeDemoDatabase(configured.database)
   }
   const config = isDemo ? demoConfig(configured, demoFolder(process.env), demoDatabase(configured.database)) : configured
+  if (isDemo) await writeFirstSnapshot(config.data, config.tenant, demoRules())
   const log = openOperatorLog('tollgate')
   try {
     await up({ config, isDemo, log, print: (text) => process.stdout.write(text) })

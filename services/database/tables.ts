@@ -267,6 +267,24 @@ export interface Tables {
     subject: string | null
     detail: Json | null
   }
+  ruleset_version: {
+    tenant_id: string
+    version: Count
+    ruleset_hash: string
+    ruleset: Json
+    source_text: string
+    published_at: Generated<Date>
+    published_by: string
+    note: string | null
+    reverts: Count | null
+  }
+  ruleset_draft: {
+    tenant_id: string
+    revision: Count
+    source_text: string | null
+    changed_at: Generated<Date>
+    changed_by: string
+  }
   retention_policy: {
     tenant_id: string
     detail_days: number | null

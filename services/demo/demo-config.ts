@@ -1,4 +1,5 @@
 /** The configuration of `tollgate up --demo`: a small organisation of invented clients on invented domains. */
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
@@ -8,6 +9,9 @@ export const demoDatabaseName = 'tollgate_demo'
 
 /** The files of this folder, from source and from dist alike: the compiler does not copy them. */
 export const demoAsset = (name: string): string => join(packageRoot, 'services', 'demo', name)
+
+/** What the demo publishes first; its history is judged by it. */
+export const demoRules = (): string => readFileSync(demoAsset('rules.yaml'), 'utf8')
 
 /** Folder of the demo: `TOLLGATE_DEMO_DATA`, else `./demo-data`. */
 export function demoFolder(environment: NodeJS.ProcessEnv): string {
@@ -19,7 +23,9 @@ export function demoFolder(environment: NodeJS.ProcessEnv): string {
 export const demoMark = 'tollgate-demo'
 
 /** What the demo takes from the given configuration is where to listen; all else is its own. */
-export function demoConfig(config: Config, folder: string, database: string): Config {
+export function demoConfig(given: Config, folder: string, database: string): Config {
+  // Its rules are published, so that a visitor can publish others.
+  const { rules: _rules, ...config } = given
   return {
     ...config,
     tenant: demoTenant,
@@ -33,7 +39,7 @@ export function demoConfig(config: Config, folder: string, database: string): Co
       domains: demoDomains,
       directory: demoAsset('clients.yaml'),
     },
-    rules: demoAsset('rules.yaml'),
+    policy: { pollSeconds: config.policy.pollSeconds },
     // Addresses of the demo are invented or loopback: nobody in the world is to be asked about them.
     checks: { ...config.checks, dns: { ...config.checks.dns, enabled: false } },
     networks: demoNetworks,

@@ -24,6 +24,7 @@ import type { Config } from '../kit/config.ts'
 import type { Logger } from '../kit/operator-log.ts'
 import { arrivalTimes, historyStart } from './arrival-times.ts'
 import { bufferedDisk } from './buffered-disk.ts'
+import { demoAsset } from './demo-config.ts'
 import { deliveriesOf, forgetfulSpool, type DueEvent } from './history-delivery.ts'
 import { playHistory } from './history-session.ts'
 import { MailPlanner } from './mail-planner.ts'
@@ -82,9 +83,10 @@ async function writeSessions(options: HistoryOptions, state: HistoryState, folde
     segmentAgeMs: Infinity,
     disk: bufferedDisk(),
   })
-  // Of the same files as the gateway's, and told to the log the same way; its folder for the directory is not the gateway's.
+  // Of the same directory as the gateway's and the rules that are published first, told to the log the same way; its
+  // folder is not the gateway's.
   const policyFolder = join(config.data, 'history')
-  const policy = new PolicySource({ config: { ...config, data: policyFolder }, eventLog, log })
+  const policy = new PolicySource({ config: { ...config, data: policyFolder, rules: demoAsset('rules.yaml') }, eventLog, log })
   await policy.open()
   const due = new DueEvents(eventLog, time)
   const hostname = config.smtp.hostname ?? 'mx1.corp.test'

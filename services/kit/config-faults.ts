@@ -18,9 +18,15 @@ export function configFaults(config: Config, placeOf: (field: string) => Place):
   checkPlugins(config, report)
   checkNetworks(config, report)
   checkRoutes(config, report)
+  checkPolicy(config, report)
   checkBilling(config, report)
   checkRetention(config, report)
   return faults
+}
+
+function checkPolicy({ policy }: Config, report: Report): void {
+  if (policy?.url === undefined || policy.token !== undefined) return
+  report('policy.url', 'needs a token', 'Set policy.token (or TOLLGATE_POLICY_TOKEN) to the one of the api there')
 }
 
 function checkAddresses(config: Config, report: Report): void {

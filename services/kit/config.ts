@@ -233,8 +233,22 @@ export const Config = Type.Object(
       },
       { ...strict, default: {} },
     ),
-    /** File with the rule set. */
+    /** File with the rule set; without one the published rules are in force. */
     rules: Type.Optional(Path),
+    policy: Type.Object(
+      {
+        /** The api of another machine, whose published policy this gateway takes; default: that of this machine. */
+        url: Type.Optional(
+          Type.String({ pattern: '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$', description: 'an address like https://tollgate.example.org' }),
+        ),
+        /** The secret by which gateways on other machines get it: the same there and here. */
+        token: Type.Optional(
+          Type.String({ pattern: '^[\\x21-\\x7e]{20,}$', description: 'at least 20 letters, digits and signs without blanks' }),
+        ),
+        pollSeconds: limit(10),
+      },
+      { ...strict, default: {} },
+    ),
     checks: Checks,
     plugins: PluginSettings,
     networks: Type.Array(Network, { default: [] }),

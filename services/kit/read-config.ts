@@ -111,6 +111,9 @@ function warningsOf(config: Config): string[] {
   if (directory !== undefined && !existsSync(directory)) {
     warnings.push(`the file of recipients.directory is not there (${directory}): every recipient gets a temporary refusal`)
   }
+  if (config.policy.url !== undefined && /^http:\/\/(?!(127\.|\[::1\]|localhost[:/]|localhost$))/.test(config.policy.url)) {
+    warnings.push('policy.url is not https: everybody on the way can read the token and the rules')
+  }
   if (config.rules !== undefined && !existsSync(config.rules)) {
     warnings.push(`the file of "rules" is not there (${config.rules})`)
   }

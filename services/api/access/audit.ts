@@ -1,5 +1,5 @@
 /** Who did what: rows of audit_record, append-only. The caller waits: what could not be recorded did not happen. */
-import type { Database } from '../../database/open-database.ts'
+import type { Database, DatabaseTransaction } from '../../database/open-database.ts'
 
 export type AuditAction =
   | 'session.login'
@@ -18,11 +18,23 @@ export type AuditAction =
   | 'quarantine.downloaded'
   | 'quarantine.released'
   | 'quarantine.deleted'
+  | 'rules.drafted'
+  | 'rules.published'
+  | 'rules.reverted'
 
 export type AuditEntry = { actor: string; action: AuditAction; subject?: string; detail?: Record<string, unknown> }
 
 export async function recordAudit(database: Database, tenantId: string, entry: AuditEntry): Promise<void> {
-  await database.kysely
+  await recordAuditIn(database.kysely, tenantId, entry)
+}
+
+/** With what it tells of in one transaction: neither is there without the other. */
+export async function recordAuditIn(
+  transaction: DatabaseTransaction | Database['kysely'],
+  tenantId: string,
+  entry: AuditEntry,
+): Promise<void> {
+  await transaction
     .insertInto('audit_record')
     .values({
       tenant_id: tenantId,

@@ -5,6 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { MemoryLog, configOf } from '../../../test/gateway-harness.ts'
 import type { Config } from '../../kit/config.ts'
 import { openOperatorLog } from '../../kit/operator-log.ts'
+import { writeSnapshotText } from '../../kit/snapshot-folder.ts'
+import { rulesetHash } from '../../rules/ruleset-hash.ts'
+import type { Ruleset } from '../../rules/ruleset.ts'
 import { Writable } from 'node:stream'
 import { decideRecipient } from './decide-recipient.ts'
 import { PolicySource } from './policy-source.ts'
@@ -182,6 +185,51 @@ describe('the rule set in force', () => {
     await expect(open({ rules })).rejects.toThrow(/the rule set has faults: .*rules\.yaml:5:/)
     await unlink(rules)
     await expect(open({ rules })).rejects.toThrow(/cannot be read: check the setting "rules"/)
+  })
+})
+
+describe('the published rule set', () => {
+  const publish = async (name: string) => {
+    const content = { name, markAt: null, rejectAt: null, lists: {}, rules: [] } as Ruleset
+    const part = { hash: rulesetHash(content), version: 1, content }
+    const text = JSON.stringify({ version: 1, tenantId: 'main', parts: { ruleset: part } })
+    await writeSnapshotText(path.join(folder, 'policy', 'published'), text)
+  }
+
+  it('is in force where no file is named, and told before it decides anything', async () => {
+    await publish('one')
+    const source = await open()
+    expect(source.current.rules.ruleset.name).toBe('one')
+    await publish('two')
+    await source.reload()
+    expect(source.current.rules.ruleset.name).toBe('two')
+    expect(loaded('ruleset').map((event) => event.kind === 'policy.loaded' && event.content)).toMatchObject([
+      { name: 'one' },
+      { name: 'two' },
+    ])
+  })
+
+  it('changes nothing where a file is named: the file governs', async () => {
+    await writeFile(rules, ruleset('one'))
+    await publish('two')
+    const source = await open({ rules })
+    await publish('three')
+    await source.reload(true)
+    expect(source.current.rules.ruleset).not.toHaveProperty('name')
+    expect(loaded('ruleset').length).toBe(1)
+  })
+
+  it('comes into force only once the log has it', async () => {
+    await publish('one')
+    const source = await open()
+    await publish('two')
+    const append = events.append.bind(events)
+    events.append = async () => Promise.reject(new Error('the disk is full'))
+    await source.reload()
+    expect([source.current.rules.ruleset.name, complaints.includes('the disk is full')]).toEqual(['one', true])
+    events.append = append
+    await source.reload()
+    expect(source.current.rules.ruleset.name).toBe('two')
   })
 })
 

@@ -1,5 +1,6 @@
 /**
  * The policy in force: made of configuration, rule set and directory, replaced as a whole, told by `policy.loaded`.
+ * The rule set is that of the file which the setting `rules` names, else the published one.
  *
  * Owns    the present snapshot, watching the files it is made of, and the events that let any past decision be
  *         explained from the log.
@@ -20,6 +21,7 @@ import { DirectorySource } from './directory-source.ts'
 import { noRules, RulesFile } from './load-rules.ts'
 import { NetworkTable } from './network-table.ts'
 import type { Policy } from './policy.ts'
+import { SnapshotSource } from './snapshot-source.ts'
 
 export type PolicySourceOptions = { config: Config; eventLog: EventLog; log: Logger; pollMs?: number }
 
@@ -29,8 +31,11 @@ export class PolicySource {
   current: Policy
   readonly #options: PolicySourceOptions
   readonly #directory: DirectorySource | null
+  /** `null`: the published rules govern. */
   readonly #rules: RulesFile | null
-  #timer: NodeJS.Timeout | null = null
+  readonly #snapshot: SnapshotSource
+  readonly #isRemote: boolean
+  #timers: NodeJS.Timeout[] = []
   #reloading: Promise<void> = Promise.resolve()
 
   constructor(options: PolicySourceOptions) {
@@ -38,6 +43,10 @@ export class PolicySource {
     const { config, log } = options
     const { directory, lowerCaseLocalPart } = config.recipients
     this.#rules = config.rules === undefined ? null : new RulesFile(config.rules, (sentence) => log.error(sentence))
+    const { url, token } = config.policy
+    const remote = url === undefined || token === undefined ? null : { url, token }
+    this.#isRemote = remote !== null
+    this.#snapshot = new SnapshotSource({ dataFolder: config.data, tenantId: config.tenant, log, remote })
     const policyFolder = path.join(config.data, 'policy')
     this.#directory =
       directory === undefined
@@ -50,27 +59,65 @@ export class PolicySource {
   async open(): Promise<void> {
     const { config } = this.#options
     await this.#directory?.open()
-    const rules = this.#rules === null ? noRules() : await this.#rules.load()
+    await this.#snapshot.open()
+    const rules = this.#rules === null ? this.#publishedRules : await this.#rules.load()
     this.current = policyOf(config, rules, this.#directory?.current ?? this.current.directory)
     await this.#tell(settingsLoaded(this.current, config))
     await this.#tell(rulesetLoaded(rules))
     await this.#tell(directoryLoaded(this.current.directory))
-    this.#timer = setInterval(() => void this.reload(), this.#options.pollMs ?? defaultPollMs)
-    this.#timer.unref()
+    this.#every(this.#options.pollMs ?? defaultPollMs, () => this.reload())
+    if (!this.#isRemote) return
+    this.#every(config.policy.pollSeconds * 1_000, () => this.#askRemote())
+    void this.#askRemote()
   }
 
-  /** Takes what changed; `isForced` (SIGHUP) reads the files even where they look the same. */
+  /** Takes what changed; `isForced` (SIGHUP) reads the files even where they look the same, and asks a remote api. */
   reload(isForced = false): Promise<void> {
     this.#reloading = this.#reloading.then(async () => {
       await this.#reloadDirectory(isForced)
       await this.#reloadRules(isForced)
+      if (isForced || !this.#isRemote) await this.#snapshot.refresh(isForced)
+      await this.#takeSnapshot()
     })
     return this.#reloading
   }
 
   async close(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer)
+    for (const timer of this.#timers) clearInterval(timer)
     await this.#reloading
+  }
+
+  #every(ms: number, work: () => Promise<void>): void {
+    const timer = setInterval(() => void work(), ms)
+    timer.unref()
+    this.#timers.push(timer)
+  }
+
+  /** Beside the files, which must not wait for a network. */
+  async #askRemote(): Promise<void> {
+    if (!(await this.#snapshot.refresh())) return
+    this.#reloading = this.#reloading.then(() => this.#takeSnapshot())
+    await this.#reloading
+  }
+
+  get #publishedRules(): CompiledRuleset {
+    return this.#snapshot.current.parts.ruleset ?? noRules()
+  }
+
+  async #takeSnapshot(): Promise<void> {
+    const rules = this.#publishedRules
+    if (this.#rules !== null || rules.hash === this.current.rules.hash) return
+    await this.#putInForce(rules).catch((error: unknown) => {
+      this.#options.log.error(`${(error as Error).message}: the rule set before stays in force`)
+    })
+  }
+
+  async #putInForce(rules: CompiledRuleset): Promise<void> {
+    // Told before it decides anything, so that no event names a hash that the log does not know.
+    await this.#tell(rulesetLoaded(rules))
+    this.current = { ...this.current, rules }
+    const { length } = rules.ruleset.rules
+    this.#options.log.info({ rules: length, hash: rules.hash.slice(0, 16) }, 'The rule set is in force')
   }
 
   async #reloadDirectory(isForced: boolean): Promise<void> {
@@ -88,9 +135,7 @@ export class PolicySource {
     try {
       const rules = await this.#rules.load()
       if (rules.hash === this.current.rules.hash) return
-      await this.#tell(rulesetLoaded(rules))
-      this.current = { ...this.current, rules }
-      log.info({ rules: rules.ruleset.rules.length, hash: rules.hash.slice(0, 16) }, 'The rule set is in force')
+      await this.#putInForce(rules)
     } catch (error) {
       log.error(`${(error as Error).message}: the rule set before stays in force`)
     }
