@@ -16,6 +16,7 @@ import type { RunningService } from '../kit/running-service.ts'
 import { ensureBillingPolicy, policyOf } from './billing-policy.ts'
 import { MeteringPass } from './metering-pass.ts'
 import { ensureNetworkClients } from './network-clients.ts'
+import { ensureUsageRollup } from './usage-rollup.ts'
 
 export type BillingOptions = { config: Config; database: Database; log: Logger }
 
@@ -61,6 +62,7 @@ async function run({ config, database, log }: BillingOptions, stopping: AbortSig
 async function setUp(config: Config, database: Database, log: Logger): Promise<void> {
   await ensureTenant(database, config.tenant)
   await ensureBillingPolicy(database, config.tenant, config)
+  await ensureUsageRollup(database, config.tenant)
   for (const { network, client } of await ensureNetworkClients(database, config.tenant, config.networks)) {
     log.warn(
       `networks: "${network}" names the client "${client}", which the directory does not hold; ` +

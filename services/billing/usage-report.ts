@@ -1,8 +1,9 @@
 /**
- * The usage report: what a period's mail adds up to, by client, recipient, day or domain.
+ * The usage report: what a period's mail adds up to, by client, recipient, day, domain or direction.
  *
  * Owns    one read-only transaction a report: totals and rows are of the same moment, however long reading takes.
- * Leaves  how figures are made to usage-rows.sql and usage-totals.sql; files to write-usage.ts.
+ * Leaves  how figures are made to usage-rolled-rows.sql where the period is summed up, else to usage-rows.sql: the
+ *         same rows either way; files to write-usage.ts.
  * Limits  memory is one batch of rows; the rows can be read once. A report that is not read to its end must be
  *         closed, else it keeps its connection.
  * Fails   a label that is no month, or a client that does not exist, is a RangeError with the remedy in it.
@@ -15,8 +16,9 @@ import { policyAt, requiredPolicies, type BillingPolicy } from './billing-policy
 import { billingPeriod } from './billing-period.ts'
 import type { SqlTransaction } from './in-transaction.ts'
 import { sqlStatement } from './sql-statement.ts'
+import { isUsageRolled } from './usage-rollup.ts'
 
-export type UsageGrouping = 'client' | 'recipient' | 'day' | 'domain'
+export type UsageGrouping = 'client' | 'recipient' | 'day' | 'domain' | 'direction'
 
 export type UsageOptions = {
   database: Database
@@ -28,6 +30,8 @@ export type UsageOptions = {
   mode?: MeteringMode | undefined
   /** Only this client; `house` for what nobody holds. */
   clientId?: string | undefined
+  /** Read the entries also where their sums are at hand: for holding one against the other. */
+  readsEntries?: boolean
 }
 
 /** A way of counting, from a time on. */
@@ -57,6 +61,8 @@ export type UsageReport = {
 const rowsPerBatch = 2_000
 const usageRowsSql = sqlStatement('usage-rows.sql')
 const usageTotalsSql = sqlStatement('usage-totals.sql')
+const rolledRowsSql = sqlStatement('usage-rolled-rows.sql')
+const rolledTotalsSql = sqlStatement('usage-rolled-totals.sql')
 
 export async function usageReport(options: UsageOptions): Promise<UsageReport> {
   const { tenantId, by } = options
@@ -71,27 +77,38 @@ export async function usageReport(options: UsageOptions): Promise<UsageReport> {
     await refuseUnknownClient(client, tenantId, clientId)
     const modeSpans =
       options.mode === undefined ? modeSpansIn(policies, period) : [{ mode: options.mode, from: period.from }]
-    const totals = await client.query<UsageReport['totals']>(usageTotalsSql, [
-      tenantId,
-      period.from,
-      period.upto,
-      clientId,
-    ])
+    const isRolled = options.readsEntries !== true && (await isUsageRolled(client, tenantId, period))
+    const totals = isRolled
+      ? await client.query<UsageReport['totals']>(rolledTotalsSql, [tenantId, period.label, clientId])
+      : await client.query<UsageReport['totals']>(usageTotalsSql, [tenantId, period.from, period.upto, clientId])
     const unmetered = await client.query<{ count: number }>(unmeteredCountSql, [tenantId])
     const days = calendarDays(period)
+    const dayLabels = days.map((day) => day.label)
     // All rows will be read: the plan that is fastest to the first one would be the wrong one.
     await client.query('set local cursor_tuple_fraction = 1')
-    await client.query(`declare usage_row no scroll cursor for ${usageRowsSql}`, [
-      tenantId,
-      period.from,
-      period.upto,
-      by,
-      clientId,
-      days.map((day) => day.from),
-      days.map((day) => day.label),
-      modeSpans.map((span) => span.from),
-      modeSpans.map((span) => span.mode),
-    ])
+    if (isRolled) {
+      await client.query(`declare usage_row no scroll cursor for ${rolledRowsSql}`, [
+        tenantId,
+        period.label,
+        grainOf(by, clientId),
+        by,
+        clientId,
+        dayLabels,
+        options.mode ?? null,
+      ])
+    } else {
+      await client.query(`declare usage_row no scroll cursor for ${usageRowsSql}`, [
+        tenantId,
+        period.from,
+        period.upto,
+        by,
+        clientId,
+        days.map((day) => day.from),
+        dayLabels,
+        modeSpans.map((span) => span.from),
+        modeSpans.map((span) => span.mode),
+      ])
+    }
     const batches = readBatches(client, close)
     return {
       period,
@@ -116,6 +133,12 @@ const unmeteredCountSql = `
   select count(*)::int as count from ingest_batch b
   where tenant_id = $1 and transaction_count > 0
     and not exists (select from metered_batch m where m.tenant_id = b.tenant_id and m.batch_id = b.batch_id)`
+
+/** Where the sums of a grouping stand: of one client, in a grain of its own. */
+function grainOf(by: UsageGrouping, clientId: string | null): string {
+  if (clientId === null || by === 'client' || by === 'recipient') return by
+  return by === 'direction' ? 'client' : `client-${by}`
+}
 
 async function* readBatches(client: SqlTransaction, close: () => Promise<void>): AsyncGenerator<UsageRow[]> {
   try {

@@ -1,7 +1,7 @@
 -- The rows of a usage report in stable order. Keys that the grouping does not use are null.
 --
--- $1 tenant, $2 and $3 the period, $4 grouping (client, recipient, day, domain), $5 only this client (null: all;
--- `house`: what nobody holds), $6 and $7 starts and labels of the days, $8 and $9 starts and names of the modes that
+-- $1 tenant, $2 and $3 the period, $4 grouping (client, recipient, day, domain, direction), $5 only this client (null:
+-- all; `house`: what nobody holds), $6 and $7 starts and labels of the days, $8 and $9 starts and names of the modes that
 -- hold in the period.
 with message_share as (
   -- One row a message and group first: a message with two recipients in a group is one message.

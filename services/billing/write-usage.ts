@@ -90,6 +90,7 @@ export const columnsOf = {
   recipient: ['client_id', 'client_name', 'recipient', 'domain', ...figureColumns],
   day: ['day', ...figureColumns],
   domain: ['domain', ...figureColumns],
+  direction: figureColumns,
 } as const satisfies Record<UsageGrouping, readonly (keyof typeof columnOf)[]>
 
 /** JSON has every column, whatever the grouping: null where it does not use one. */

@@ -1,4 +1,5 @@
 /** `tollgate rebuild rollups`: the totals of some days again, from the messages behind them. */
+import { rebuildUsageRollup } from '../billing/usage-rollup.ts'
 import { rebuildRollups as rebuild, type DayRange } from '../rollup/rebuild-rollups.ts'
 import { rollBatches } from '../rollup/roll-batches.ts'
 import type { Config } from '../kit/config.ts'
@@ -15,6 +16,8 @@ export async function rebuildRollups(configured: Config, options: { range: DayRa
     const bar = progressBar('rebuilding rollups')
     const { keptDays, keptRuleDays } = await rebuild(database, config.tenant, range, (done, all) => bar.show(done, all))
     while ((await rollBatches(database, config.tenant)) > 0);
+    // Months of billing are summed whole, whatever the days.
+    await rebuildUsageRollup(database, config.tenant)
     bar.end()
     process.stdout.write('The rollups are rebuilt.\n')
     const ofRules = keptRuleDays.filter((days) => !keptDays.some((kept) => kept.from === days.from && kept.upto === days.upto))

@@ -272,7 +272,7 @@ export const MessageDetail = Type.Object({
 })
 export type MessageDetail = Static<typeof MessageDetail>
 
-export const usageGroupings = ['client', 'recipient', 'day', 'domain'] as const
+export const usageGroupings = ['client', 'recipient', 'day', 'domain', 'direction'] as const
 
 export const UsageQuery = Type.Object({
   /** Calendar month in the tenant's time zone, e.g. `2026-11`. */
