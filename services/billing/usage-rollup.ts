@@ -80,12 +80,13 @@ export async function ensureUsageRollup(database: Database, tenantId: string): P
 export async function rebuildUsageRollup(database: Database, tenantId: string): Promise<string[]> {
   return await inTransaction(database, async (transaction) => {
     await takeEntryLock(transaction, tenantId)
-    const policies = await requiredPolicies(transaction, tenantId)
     const { rows } = await transaction.query<Bounds>(
       'select min(ended_at) as oldest, max(ended_at) as newest from usage_entry where tenant_id = $1',
       [tenantId],
     )
     const removedUpto = await usageRemovedUpto(transaction, tenantId)
+    // Without entries there need not be a policy yet.
+    const policies = rows[0]!.oldest === null ? [] : await requiredPolicies(transaction, tenantId)
     const periods = periodsIn(policies, rows[0]!).filter((period) => isWhole(period, removedUpto))
     await transaction.query(
       `insert into usage_rolled_correction (tenant_id, correction)
