@@ -62,6 +62,7 @@ export function relayConfig(routes: RouteSetting[], delivery: Partial<Config['de
       listen: [], listenTls: [],
       submission: { listen: [], listenTls: [] },
       greetingDelayMs: 0,
+      proxyFrom: [],
       limits: {} as Config['smtp']['limits'],
     },
   }

@@ -91,6 +91,10 @@ export function mailLoop(): Reply {
   return reply(554, '5.4.6', 'Too many hops: this mail goes in a circle')
 }
 
+export function noProxyOfOurs(): Reply {
+  return reply(554, '5.5.1', 'You are not listed as a proxy here')
+}
+
 export function logInFirst(isSecured: boolean): Reply {
   return reply(530, '5.7.0', isSecured ? 'Log in first' : 'Use STARTTLS and log in first')
 }

@@ -14,12 +14,13 @@ afterEach(async () => {
 
 async function listen(
   options: HarnessOptions = {},
+  proxyFrom: readonly string[] = [],
 ): Promise<{ harness: Harness; listeners: SmtpListeners; dial: () => Promise<Remote> }> {
   const harness = new Harness(options)
   const listeners = new SmtpListeners(harness.deps)
   const sockets: Socket[] = []
   open.push({ listeners, sockets })
-  await listeners.listen([{ address: '127.0.0.1:0' }])
+  await listeners.listen([{ address: '127.0.0.1:0', proxyFrom }])
   const dial = async (): Promise<Remote> => {
     const socket = connect({
       host: '127.0.0.1',
@@ -175,5 +176,86 @@ describe('the listener', () => {
     while (harness.log.sessions.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
     // What is taken is bounded by the buffers of the two sockets.
     expect(harness.log.sessions[0]!.receivedBytes).toBeLessThan(offeredBytes / 2)
+  })
+})
+
+describe('a listed proxy', () => {
+  const networks = 'recipients: {domains: [example.com]}\nnetworks: [{name: office, class: trusted, cidrs: [127.0.0.0/8, 10.0.0.0/8]}]'
+  const v2 = Buffer.concat([
+    Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1'),
+    Buffer.from([0x21, 0x11, 0, 12, 203, 0, 113, 7, 192, 0, 2, 1, 0xd4, 0x31, 0, 25]),
+  ])
+
+  it('tells the real remote, which policy and events then go by', async () => {
+    const { harness, dial } = await listen({ config: networks }, ['127.0.0.1'])
+    for (const header of [Buffer.from('PROXY TCP4 203.0.113.7 192.0.2.1 54321 25\r\n'), v2]) {
+      const remote = await dial()
+      // Cut in two, and with the client's first words in the same packet.
+      remote.socket.write(header.subarray(0, 9))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      remote.socket.write(Buffer.concat([header.subarray(9), Buffer.from('EHLO c\r\nMAIL FROM:<s@r.example>\r\nRCPT TO:<x@elsewhere.example>\r\nRSET\r\n')]))
+      expect(await remote.said(/250 2\.0\.0 Ok\r\n$/)).toContain('554 5.7.1')
+      expect(harness.log.transactions.at(-1)!.remote).toMatchObject({ ip: '203.0.113.7', port: 54_321, networkClass: 'public' })
+    }
+  })
+
+  it('is refused without a greeting where it says nothing of that kind', async () => {
+    const { harness, dial } = await listen({ config: networks }, ['127.0.0.0/8'])
+    const remote = await dial()
+    remote.socket.write('EHLO c\r\n')
+    await remote.over
+    expect(remote.text).toBe('')
+    expect(harness.faults).toEqual(['The proxy 127.0.0.1 did not say whom it speaks for, and was refused: there is no PROXY header'])
+  })
+
+  it('speaks for nobody that may relay where it does not know for whom', async () => {
+    const { harness, dial } = await listen({ config: networks }, ['127.0.0.1'])
+    const remote = await dial()
+    remote.socket.write('PROXY UNKNOWN\r\nEHLO c\r\nMAIL FROM:<s@r.example>\r\nRCPT TO:<x@elsewhere.example>\r\nRSET\r\n')
+    expect(await remote.said(/250 2\.0\.0 Ok\r\n$/)).toContain('554 5.7.1')
+    expect(harness.log.transactions.at(-1)!.remote).toMatchObject({ ip: null, port: null, networkClass: 'public' })
+  })
+
+  it('is the only one who may: from another address the header is an unknown word', async () => {
+    const { harness, dial } = await listen({ config: networks }, ['127.0.0.2'])
+    const remote = await dial()
+    await remote.said(/^220 /)
+    remote.socket.write('PROXY TCP4 10.0.0.1 192.0.2.1 54321 25\r\nEHLO c\r\n')
+    await remote.over
+    expect(remote.text).toMatch(/554 5\.5\.1 You are not listed as a proxy here\r\n$/)
+    await remote.over
+    expect(harness.log.sessions.every(({ remote: { ip } }) => ip === '127.0.0.1')).toBe(true)
+  })
+
+  it('has its connections counted by the remotes that it speaks for', async () => {
+    const { dial } = await listen({ limits: { sessionsPerNetwork: 1 } }, ['127.0.0.1'])
+    const greetings: string[] = []
+    for (const ip of ['203.0.113.7', '203.0.113.8', '203.0.114.1']) {
+      const remote = await dial()
+      remote.socket.write(`PROXY TCP4 ${ip} 192.0.2.1 54321 25\r\n`)
+      greetings.push((await remote.said(/\r\n/)).slice(0, 3))
+    }
+    expect(greetings).toEqual(['220', '421', '220'])
+  })
+
+  it('who only looks whether somebody listens is no fault', async () => {
+    const { harness, listeners, dial } = await listen({}, ['127.0.0.1'])
+    const remote = await dial()
+    remote.socket.end()
+    await remote.over
+    await listeners.stop()
+    open.splice(0)
+    expect(harness.faults).toEqual([])
+    expect(harness.log.sessions).toEqual([])
+  })
+
+  it('finds who talks before the greeting, behind its header', async () => {
+    const { harness, dial } = await listen({ limits: { greetingDelayMs: 50 } }, ['127.0.0.1'])
+    const [patient, early] = [await dial(), await dial()]
+    patient.socket.write('PROXY TCP4 203.0.113.7 192.0.2.1 54321 25\r\n')
+    expect(await patient.said(/\r\n/)).toMatch(/^220 /)
+    early.socket.write('PROXY TCP4 203.0.113.7 192.0.2.1 54321 25\r\nEHLO c\r\n')
+    expect(await early.said(/\r\n/)).toMatch(/^554 5\.5\.1 Wait/)
+    expect(harness.faults).toEqual([])
   })
 })

@@ -1,7 +1,8 @@
 /**
  * The SMTP listeners: sockets in, sessions out.
  *
- * Owns    accepting, the number of connections in all and per network, idle time-outs, early talkers.
+ * Owns    accepting, who a proxy speaks for, the number of connections in all and per network, idle time-outs, early
+ *         talkers.
  * Leaves  everything that is said to the session.
  * Limits  limits.sessions, limits.sessionsPerNetwork, limits.idleSeconds, limits.greetingDelayMs.
  * Fails   a listener that cannot be opened throws Node's error, with address and port in it.
@@ -10,11 +11,13 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Reason } from '../contracts/vocabulary.ts'
 import type { Config } from '../kit/config.ts'
 import { parseSocketAddress, socketAddressText } from '../kit/socket-address.ts'
+import { IpPrefixSet, parseIpAddress, parseIpPrefix } from '../rules/ip-prefix-set.ts'
 import * as limit from './limits.ts'
 import { neighbourhoodOf, plainIp } from './policy/network-table.ts'
+import { proxyGreeting } from './proxy/proxied-socket.ts'
 import type { Reply } from './session/reply.ts'
 import { Session, type SessionDeps } from './session/session.ts'
-import { SocketConnection } from './socket-connection.ts'
+import { SocketConnection, type SocketConnectionOptions } from './socket-connection.ts'
 import type { ServerTls } from './tls/server-tls.ts'
 
 export type ListenerSettings = {
@@ -24,23 +27,29 @@ export type ListenerSettings = {
   isSecured?: boolean
   /** People log in here to send mail (RFC 6409). */
   isSubmission?: boolean
+  /** Who must begin with a PROXY header, and is not the remote. */
+  proxyFrom?: readonly string[]
 }
 
-export function listenersOf({ listen, listenTls, submission }: Config['smtp']): ListenerSettings[] {
-  return [
+export function listenersOf({ listen, listenTls, submission, proxyFrom }: Config['smtp']): ListenerSettings[] {
+  const listeners: ListenerSettings[] = [
     ...listen.map((address) => ({ address })),
     ...listenTls.map((address) => ({ address, isSecured: true })),
     ...submission.listen.map((address) => ({ address, isSubmission: true })),
     ...submission.listenTls.map((address) => ({ address, isSecured: true, isSubmission: true })),
   ]
+  return listeners.map((settings) => ({
+    ...settings,
+    proxyFrom: proxyFrom.filter(({ listener }) => listener === settings.address).flatMap(({ cidrs }) => cidrs),
+  }))
 }
 
 export class SmtpListeners {
   readonly #deps: SessionDeps
   readonly #tls: ServerTls | null
   readonly #servers: Server[] = []
-  /** Connections whose handshake is under way. */
-  readonly #securing = new Set<SocketConnection>()
+  /** Connections whose PROXY header or handshake is under way. */
+  readonly #opening = new Set<{ destroy(): void }>()
   readonly #sessions = new Map<Session, SocketConnection>()
   readonly #perNetwork = new Map<string, number>()
   #isStopping = false
@@ -77,7 +86,7 @@ export class SmtpListeners {
   async stop(): Promise<void> {
     this.#isStopping = true
     const serversClosed = this.#closeServers()
-    for (const connection of this.#securing) connection.destroy()
+    for (const connection of this.#opening) connection.destroy()
     for (const session of this.#sessions.keys()) session.stop()
     const wait = setTimeout(() => {
       for (const session of this.#sessions.keys()) session.abandon()
@@ -100,28 +109,48 @@ export class SmtpListeners {
         // Running out of file descriptors is told by the operator log; the listener goes on when there are some.
         server.on('error', (error) => this.#deps.onFault(error, 'A connection could not be accepted'))
         const listener = listenerText(server)
-        server.on('connection', (socket) => this.#accept(socket, listener, settings))
+        const proxies = proxySet(settings.proxyFrom ?? [])
+        server.on('connection', (socket) => this.#accept(socket, listener, settings, proxies))
         this.#servers.push(server)
         resolve()
       })
     })
   }
 
-  #accept(socket: Socket, listener: string, { isSecured = false, isSubmission = false }: ListenerSettings): void {
+  #accept(socket: Socket, listener: string, settings: ListenerSettings, proxies: IpPrefixSet): void {
     const ip = socket.remoteAddress === undefined ? null : plainIp(socket.remoteAddress)
     if (ip === null || this.#isStopping) {
       socket.destroy()
       return
     }
-    const connection = this.#connectionOf(socket, ip, listener, isSubmission)
-    if (!isSecured) return this.#openSession(connection, this.#turnedAway(neighbourhoodOf(ip)))
+    const address = parseIpAddress(ip)
+    if (address === null || !proxies.has(address)) return this.#greet(this.#connectionOf({ socket, ip, listener, settings }), settings)
+    socket.on('error', () => {})
+    if (this.#sessions.size + this.#opening.size >= this.#deps.limits.sessions) return void socket.destroy()
+    this.#opening.add(socket)
+    void proxyGreeting(socket).then((greeting) => {
+      this.#opening.delete(socket)
+      if (greeting === 'gone' || this.#isStopping) return socket.destroy()
+      if ('refusal' in greeting) {
+        this.#deps.onFault(new Error(greeting.refusal), `The proxy ${ip} did not say whom it speaks for, and was refused`)
+        return socket.destroy()
+      }
+      const { source, headerBytes } = greeting
+      const told = source === 'proxy' ? { ip, port: socket.remotePort ?? null } : source === 'unknown' ? { ip: null, port: null } : source
+      const proxied = { ip: told.ip === null ? null : plainIp(told.ip), port: told.port, headerBytes }
+      this.#greet(this.#connectionOf({ socket, ip, listener, settings, proxied }), settings)
+    })
+  }
+
+  #greet(connection: SocketConnection, { isSecured = false }: ListenerSettings): void {
+    const network = networkKeyOf(connection)
+    if (!isSecured) return this.#openSession(connection, this.#turnedAway(network))
     // Counted from the beginning: a handshake that is never finished costs a place as well.
-    const network = neighbourhoodOf(ip)
     if (this.#turnedAway(network) !== null) return connection.destroy()
     this.#count(network, 1)
-    this.#securing.add(connection)
+    this.#opening.add(connection)
     void connection.startTls().then((tls) => {
-      this.#securing.delete(connection)
+      this.#opening.delete(connection)
       this.#count(network, -1)
       if (tls === null) return
       if (this.#isStopping) connection.destroy()
@@ -129,16 +158,23 @@ export class SmtpListeners {
     })
   }
 
-  #connectionOf(socket: Socket, ip: string, listener: string, isSubmission: boolean): SocketConnection {
+  #connectionOf(accepted: Accepted): SocketConnection {
+    const { socket, ip, listener, settings, proxied } = accepted
     const tls = this.#tls
-    const { minTls } = this.#deps.policy().networks.networkOf(ip)
-    const secureContext = tls === null ? null : () => tls.context(minTls)
-    const idleMs = this.#deps.limits.idleSeconds * 1_000
-    return new SocketConnection({ socket, ip, listener, isSubmission, idleMs, secureContext })
+    const { minTls } = this.#deps.policy().networks.networkOf(proxied === undefined ? ip : proxied.ip)
+    return new SocketConnection({
+      socket,
+      ip,
+      listener,
+      isSubmission: settings.isSubmission ?? false,
+      ...(proxied === undefined ? {} : { proxied }),
+      idleMs: this.#deps.limits.idleSeconds * 1_000,
+      secureContext: tls === null ? null : () => tls.context(minTls),
+    })
   }
 
   #openSession(connection: SocketConnection, turnedAway: { reply: Reply; reason: Reason } | null): void {
-    const network = neighbourhoodOf(connection.remoteIp)
+    const network = networkKeyOf(connection)
     this.#count(network, 1)
     const session = new Session(this.#deps, connection)
     this.#sessions.set(session, connection)
@@ -167,7 +203,7 @@ export class SmtpListeners {
 
   #turnedAway(network: string): { reply: Reply; reason: Reason } | null {
     const { sessions, sessionsPerNetwork } = this.#deps.limits
-    if (this.#sessions.size + this.#securing.size >= sessions) return { reply: limit.tooManySessions(), reason: 'connection-limit' }
+    if (this.#sessions.size + this.#opening.size >= sessions) return { reply: limit.tooManySessions(), reason: 'connection-limit' }
     const isCrowded = (this.#perNetwork.get(network) ?? 0) >= sessionsPerNetwork
     return isCrowded ? { reply: limit.tooManySessionsOfNetwork(), reason: 'connection-limit' } : null
   }
@@ -181,6 +217,23 @@ export class SmtpListeners {
   async #closeServers(): Promise<void> {
     await Promise.all(this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))))
   }
+}
+
+type Accepted = Pick<SocketConnectionOptions, 'socket' | 'ip' | 'listener' | 'proxied'> & { settings: ListenerSettings }
+
+/** Throws for a network that is none: the configuration was checked before. */
+function proxySet(cidrs: readonly string[]): IpPrefixSet {
+  const prefixes = cidrs.map((cidr) => {
+    const prefix = parseIpPrefix(cidr)
+    if (prefix === null) throw new RangeError(`${cidr} is no network`)
+    return prefix
+  })
+  return new IpPrefixSet(prefixes)
+}
+
+/** Those of whom a proxy does not know who they are share one place. */
+function networkKeyOf({ remoteIp }: SocketConnection): string {
+  return remoteIp === null ? 'unknown' : neighbourhoodOf(remoteIp)
 }
 
 function listenerText(server: Server): string {

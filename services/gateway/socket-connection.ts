@@ -28,16 +28,19 @@ export type ConnectionListener = {
 
 export type SocketConnectionOptions = {
   socket: Socket
+  /** The other end of the socket. */
   ip: string
   listener: string
   isSubmission: boolean
+  /** The remote, where a proxy tells it; `null`: the proxy does not know. */
+  proxied?: { ip: string | null; port: number | null; headerBytes: number }
   idleMs: number
   /** Made when it is needed; `null`: TLS is not offered. */
   secureContext: (() => SecureContext) | null
 }
 
 export class SocketConnection implements Connection {
-  readonly remoteIp: string
+  readonly remoteIp: string | null
   readonly remotePort: number | null
   readonly listener: string
   readonly isSubmission: boolean
@@ -51,8 +54,9 @@ export class SocketConnection implements Connection {
   constructor(options: SocketConnectionOptions) {
     this.#options = options
     this.#socket = options.socket
-    this.remoteIp = options.ip
-    this.remotePort = options.socket.remotePort ?? null
+    const { proxied } = options
+    this.remoteIp = proxied === undefined ? options.ip : proxied.ip
+    this.remotePort = proxied === undefined ? (options.socket.remotePort ?? null) : proxied.port
     this.listener = options.listener
     this.isSubmission = options.isSubmission
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve))
@@ -66,13 +70,14 @@ export class SocketConnection implements Connection {
 
   /** Octets that arrived and were not given to the session. */
   get hasUnread(): boolean {
-    return this.#socket.bytesRead > 0 || this.#socket.readableLength > 0
+    return this.#socket.bytesRead > (this.#options.proxied?.headerBytes ?? 0) || this.#socket.readableLength > 0
   }
 
   /** From now on what happens is told to the session. */
   attach(session: ConnectionListener): void {
     this.#session = session
     this.#listen()
+    this.#socket.resume()
   }
 
   async startTls(): Promise<Tls | null> {

@@ -52,6 +52,19 @@ function checkAddresses(config: Config, report: Report): void {
       report(name, 'needs somebody who may log in', 'Add "users" with the file of them to "smtp"')
     }
   }
+  for (const [index, { listener, cidrs }] of (smtp?.proxyFrom ?? []).entries()) {
+    const field = `smtp.proxyFrom[${index}]`
+    if (listener !== undefined && !listen.includes(listener)) {
+      report(`${field}.listener`, `${listener} is not listened on`, 'Write an address of smtp.listen, listenTls or submission, as it stands there')
+    }
+    for (const [position, cidr] of (cidrs ?? []).entries()) {
+      const fault = cidrFault(cidr)
+      if (fault !== null) report(`${field}.cidrs[${position}]`, fault.message, fault.remedy)
+      else if (isEveryAddress(cidr)) {
+        report(`${field}.cidrs[${position}]`, `${cidr} is every address there is, so anybody could say to be anybody`, 'List only your own proxies')
+      }
+    }
+  }
   const http = config.http?.listen
   if (http === undefined) return
   checkSocketAddress(http, 'http.listen', report)

@@ -170,6 +170,11 @@ export const Config = Type.Object(
         listen: Type.Array(SocketAddress, { minItems: 1, default: ['127.0.0.1:2525'] }),
         /** Addresses where TLS comes before the first octet of SMTP, like port 465; needs `tls`. */
         listenTls: Type.Array(SocketAddress, { default: [] }),
+        /** Proxies in front of a listener: they tell who is behind them by the PROXY protocol, and must. */
+        proxyFrom: Type.Array(
+          Type.Object({ listener: SocketAddress, cidrs: Type.Array(Cidr, { minItems: 1 }) }, strict),
+          { default: [] },
+        ),
         /** Where people log in to send mail (RFC 6409); needs `tls` and `users`. */
         submission: Type.Object(
           {

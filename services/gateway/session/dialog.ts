@@ -120,6 +120,11 @@ export class Dialog {
         this.#answer(verb, quit())
         this.closing = 'remote'
         return
+      case 'PROXY':
+        // It wants to be taken for somebody else: nothing that follows is worth reading.
+        this.malformed(limit.noProxyOfOurs(), 'proxy-not-listed')
+        this.closing = 'gateway'
+        return
       default:
         // One word for all of them: a remote must not be able to fill the event of its session with names.
         this.#answer('UNKNOWN', unknownVerb())

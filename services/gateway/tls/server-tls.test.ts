@@ -9,6 +9,7 @@ import pino from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Harness } from '../../../test/gateway-harness.ts'
 import { testCertificate, testKey } from '../../../test/test-certificate.ts'
+import { hashPassword } from '../../kit/password.ts'
 import { SmtpListeners } from '../listener.ts'
 import { ServerTls, type TlsSettings } from './server-tls.ts'
 
@@ -41,10 +42,15 @@ async function listen() {
   const tls = new ServerTls(settings, log)
   await tls.open(nowMs)
   const listeners = new SmtpListeners(harness.deps, tls)
-  await listeners.listen([{ address: '127.0.0.1:0' }, { address: '127.0.0.1:0', isSecured: true }])
+  await listeners.listen([
+    { address: '127.0.0.1:0' },
+    { address: '127.0.0.1:0', isSecured: true },
+    { address: '127.0.0.1:0', isSecured: true, isSubmission: true, proxyFrom: ['127.0.0.1'] },
+    { address: '127.0.0.1:0', isSubmission: true },
+  ])
   closers.push(() => listeners.stop())
-  const [plainPort, securedPort] = listeners.addresses.map((address) => Number(address.split(':')[1]))
-  return { harness, tls, plainPort: plainPort!, securedPort: securedPort! }
+  const [plainPort, securedPort, proxiedPort, submissionPort] = listeners.addresses.map((address) => Number(address.split(':')[1]))
+  return { harness, tls, plainPort: plainPort!, securedPort: securedPort!, proxiedPort: proxiedPort!, submissionPort: submissionPort! }
 }
 
 class Talk {
@@ -220,3 +226,40 @@ describe('the certificate', () => {
 function otherKey(): string {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
 }
+
+describe('a submission listener', () => {
+  const login = `AUTH PLAIN ${Buffer.from('\0ann\0secret-word').toString('base64')}\r\n`
+  const outward = 'MAIL FROM:<ann@example.com>\r\nRCPT TO:<x@elsewhere.example>\r\nDATA\r\n'
+
+  it('takes a log-in behind STARTTLS, and then mail to anybody', async () => {
+    const { harness, submissionPort } = await listen()
+    harness.deps.users.adopt([{ name: 'ann', passwordHash: await hashPassword('secret-word'), senders: null }])
+    const plain = await dial(submissionPort)
+    expect(await plain.ask('EHLO c.example\r\n', /250 [^\n]+\n$/)).not.toContain('AUTH')
+    expect(await plain.ask(login, /\n$/)).toMatch(/^538 /)
+    await plain.ask('STARTTLS\r\n', /220 [^\n]+\n$/)
+    const talk = await secure(plain)
+    expect(await talk.ask('EHLO c.example\r\n', /250 [^\n]+\n$/)).toContain('AUTH PLAIN LOGIN\r\n')
+    expect(await talk.ask(login, /\n$/)).toBe('235 2.7.0 Logged in\r\n')
+    await talk.ask(outward, /354 [^\n]+\n$/)
+    expect(await talk.ask('Subject: a\r\n\r\nb\r\n.\r\n', /\n$/)).toMatch(/^250 2\.0\.0 /)
+    expect(harness.log.transactions).toMatchObject([{ authUser: 'ann', outcome: 'accepted', tls: { version: expect.any(String) } }])
+  })
+
+  it('takes TLS at once behind the header of a proxy, also where both come in one packet', async () => {
+    const { harness, proxiedPort } = await listen()
+    harness.deps.users.adopt([{ name: 'ann', passwordHash: await hashPassword('secret-word'), senders: null }])
+    const raw = connectPlain({ host: '127.0.0.1', port: proxiedPort })
+    closers.push(() => void raw.destroy())
+    raw.cork()
+    raw.write('PROXY TCP4 203.0.113.7 192.0.2.1 54321 465\r\n')
+    const talk = new Talk(connectTls({ socket: raw, rejectUnauthorized: false }))
+    process.nextTick(() => raw.uncork())
+    await talk.heard(/220 [^\n]+\n$/)
+    expect(await talk.ask('EHLO c.example\r\n', /250 [^\n]+\n$/)).toContain('AUTH PLAIN LOGIN')
+    expect(await talk.ask(login, /\n$/)).toMatch(/^235 /)
+    await talk.ask(outward, /354 [^\n]+\n$/)
+    await talk.ask('Subject: a\r\n\r\nb\r\n.\r\n', /\n$/)
+    expect(harness.log.transactions).toMatchObject([{ authUser: 'ann', remote: { ip: '203.0.113.7' } }])
+  })
+})
