@@ -66,11 +66,11 @@ export type Answer = {
 }
 
 export async function createApiFixture(
-  options: { clients?: DirectoryClient[]; webFolder?: string; liveLimits?: LiveLimits; data?: string } = {},
+  options: { clients?: DirectoryClient[]; webFolder?: string; liveLimits?: LiveLimits; data?: string; settings?: Partial<Config> } = {},
 ): Promise<ApiFixture> {
   const test = await createTestDatabase()
   const { database } = test
-  const config = testConfig(options.data === undefined ? {} : { data: options.data })
+  const config = testConfig({ ...options.settings, ...(options.data === undefined ? {} : { data: options.data }) })
   await ensureTenant(database, config.tenant)
   await ensureBillingPolicy(database, config.tenant, config)
   if (options.clients !== undefined) {

@@ -27,7 +27,10 @@ import { addLiveRoutes } from './routes/live-routes.ts'
 import { addLogRoutes } from './routes/log-routes.ts'
 import { addMessageRoutes } from './routes/message-routes.ts'
 import { addOverviewRoutes } from './routes/overview-routes.ts'
+import { addRulesRoutes } from './routes/rules-routes.ts'
+import { addRulesetRoutes } from './routes/ruleset-routes.ts'
 import { addSessionRoutes } from './routes/session-routes.ts'
+import { addSnapshotRoutes } from './routes/snapshot-routes.ts'
 import { addUsageRoutes } from './routes/usage-routes.ts'
 import { addWebRoutes } from './routes/web-routes.ts'
 import { refuseNul } from './refuse-nul.ts'
@@ -93,6 +96,9 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addErasureRoutes(api, context)
       addGatewayRoutes(api, context)
       addBacktestRoutes(api, context, backtests)
+      addRulesRoutes(api, context)
+      addRulesetRoutes(api, context, snapshots)
+      addSnapshotRoutes(api, context, snapshots)
       api.get('/openapi.json', { config: { roles: 'public' }, schema: { hide: true } }, () => server.swagger())
     },
     { prefix: apiPrefix },

@@ -1,4 +1,7 @@
-/** The words of `tollgate rules`: check, diff, explain, levels, backtest. Each is done in a file of its own, loaded by need. */
+/**
+ * The words of `tollgate rules`: check, diff, explain, levels, publish, versions, revert, backtest. What each does stands
+ * in a file of its own, loaded by need.
+ */
 import { Option, type Command } from 'commander'
 import type { Config } from '../kit/config.ts'
 
@@ -12,6 +15,10 @@ export type CommandParts = {
 }
 
 const mostDays = 3_660
+
+function publishOptions(note: string | undefined, { demo = false }: Common): { note?: string; isDemo: boolean } {
+  return { ...(note === undefined ? {} : { note }), isDemo: demo }
+}
 
 function collected(text: string, earlier: string[]): string[] {
   return [...earlier, text]
@@ -79,6 +86,42 @@ export function addRulesCommands(
     .action(async (options: { level: number; group: string[]; farAway: string[]; format: 'yaml' | 'table' }) => {
       const { showLevels } = await import('./show-levels.ts')
       showLevels({ level: options.level, groups: options.group, farAway: options.farAway, format: options.format })
+    })
+
+  rules
+    .command('publish')
+    .description('put the rules of a file in force, as a new version')
+    .argument('<file>')
+    .option('--note <text>', 'why')
+    .addOption(configOption())
+    .addOption(demoOption())
+    .action(async (file: string, { note, ...options }: Common & { note?: string }) => {
+      const { publishRulesFile } = await import('./publish-rules.ts')
+      await publishRulesFile(configOf(options), file, publishOptions(note, options))
+    })
+
+  rules
+    .command('versions')
+    .description('what was published, newest first')
+    .addOption(new Option('--limit <count>').argParser(countUpTo(1_000)).default(20))
+    .addOption(new Option('--format <format>').choices(['table', 'json']).default('table'))
+    .addOption(configOption())
+    .addOption(demoOption())
+    .action(async ({ limit, format, ...options }: Common & { limit: number; format: 'table' | 'json' }) => {
+      const { showVersions } = await import('./publish-rules.ts')
+      await showVersions(configOf(options), { limit, format, isDemo: options.demo === true })
+    })
+
+  rules
+    .command('revert')
+    .description('put an old version in force again, as a new one with its content')
+    .argument('<version>', 'its number, see `rules versions`', countUpTo(2_147_483_647))
+    .option('--note <text>', 'why')
+    .addOption(configOption())
+    .addOption(demoOption())
+    .action(async (version: number, { note, ...options }: Common & { note?: string }) => {
+      const { revertRules } = await import('./publish-rules.ts')
+      await revertRules(configOf(options), version, publishOptions(note, options))
     })
 
   rules

@@ -26,6 +26,8 @@ export const apiErrorCodes = {
   'not-found': 404,
   'already-running': 409,
   'gateway-busy': 409,
+  conflict: 409,
+  'rules-from-file': 409,
   'too-many-attempts': 429,
   'too-many-streams': 429,
   'query-timeout': 503,

@@ -8,14 +8,13 @@ import {
   BacktestMessagesQuery,
   BacktestRequest,
 } from '../../contracts/backtest.ts'
-import { parseRuleset } from '../../rules/parse-ruleset.ts'
-import type { Ruleset } from '../../rules/ruleset.ts'
 import { recordAudit } from '../access/audit.ts'
 import { loginOfRequest } from '../access/route-access.ts'
 import { ApiFault } from '../api-fault.ts'
 import type { ApiContext, ApiServer } from '../api-server.ts'
 import type { BacktestJobs } from '../backtest/backtest-jobs.ts'
 import { backtestById, cellMessages, recentBacktests } from '../backtest/backtest-view.ts'
+import { parsedRules } from '../policy/rules-text.ts'
 
 const tuningRoles = ['admin', 'operator'] as const
 const readingRoles = ['admin', 'operator', 'viewer'] as const
@@ -134,13 +133,4 @@ export function addBacktestRoutes(server: ApiServer, context: ApiContext, jobs: 
     if (found === null) throw new ApiFault('not-found', 'There is no such backtest; only the newest ones are kept')
     return found
   }
-}
-
-function parsedRules(text: string): Ruleset {
-  const parsed = parseRuleset(text, 'rules')
-  if ('ruleset' in parsed) return parsed.ruleset
-  const faults = parsed.faults.map(({ file: _file, ...fault }) => fault)
-  const { line, column, message } = faults[0]!
-  const rest = faults.length === 1 ? '' : ` (and ${faults.length - 1} more)`
-  throw new ApiFault('bad-rules', `Line ${line}, column ${column}: ${message}${rest}`, { faults })
 }

@@ -128,6 +128,8 @@ export const en = {
     'too-many-streams': 'Too many live views are open. Close one, or try again in a moment.',
     'bad-rules': 'The rule set has mistakes.',
     'already-running': 'Another one is running already: wait for it, or cancel it.',
+    conflict: 'Somebody else changed it in between: look at their change first.',
+    'rules-from-file': 'A file on the server governs the rules: nothing can be published from here.',
     'gateway-busy': 'This cannot be done to the message now: it is being delivered, or somebody was faster.',
     'gateway-unavailable': 'The gateway does not answer. Look whether it runs.',
     'query-timeout': 'The search took too long and was stopped. Choose a shorter time or a more exact term.',
