@@ -142,3 +142,36 @@ describe('the end-of-data scanner', () => {
     expect(scanAll([bytes(`${line}\r\n.\r\n`)], 'strict').messageBytes).toBe(300_002)
   })
 })
+
+describe('counted octets', () => {
+  const counted = (chunks: readonly Buffer[], lineEnds: LineEndPolicy) => {
+    const scanner = new DataScanner(lineEnds, 'counted')
+    const octets = chunks.map((chunk) => {
+      const scanned = scanner.scan(chunk)
+      expect(scanned).toMatchObject({ isEnd: false, consumedBytes: chunk.length })
+      return Buffer.from(scanned.octets)
+    })
+    const message = Buffer.concat([...octets, scanner.end()])
+    expect(scanner.messageBytes).toBe(message.length)
+    return { message: message.toString('latin1'), flaws: [...scanner.flaws].sort() }
+  }
+
+  it('make the same message as DATA, with the same flaws, however either is cut', () => {
+    fc.assert(
+      fc.property(nasty, fc.array(fc.nat(200)), fc.array(fc.nat(200)), fc.constantFrom('strict', 'normalise'), (input, cuts, otherCuts, lineEnds) => {
+        const message = `${input}\r\n`
+        const stuffed = `\r\n${message}`.replaceAll('\r\n.', '\r\n..').slice(2)
+        const byData = scanAll(cutAt(bytes(`${stuffed}.\r\n`), cuts), lineEnds)
+        expect(byData.isEnded).toBe(true)
+        expect(counted(cutAt(bytes(message), otherCuts), lineEnds)).toEqual({ message: byData.message, flaws: byData.flaws })
+      }),
+    )
+  })
+
+  it('that end in the middle of a line end have a bare CR, or get what it lacks', () => {
+    expect(counted([bytes('a\r')], 'strict')).toEqual({ message: 'a\r', flaws: ['bare-cr'] })
+    expect(counted([bytes('a'), bytes('\r')], 'normalise')).toEqual({ message: 'a\r\n', flaws: [] })
+    expect(counted([bytes('a')], 'strict')).toEqual({ message: 'a', flaws: [] })
+    expect(counted([], 'strict')).toEqual({ message: '', flaws: [] })
+  })
+})

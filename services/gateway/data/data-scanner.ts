@@ -1,5 +1,6 @@
 /**
- * The end-of-data scanner: turns what follows 354 into the octets of one message (RFC 5321 §4.1.1.4, §4.5.2).
+ * The end-of-data scanner: turns what follows 354 into the octets of one message (RFC 5321 §4.1.1.4, §4.5.2), and
+ * chunks of BDAT, whose end is told beforehand, into the same.
  *
  * Owns    the end of data, dot-unstuffing, and what a message's octets are; across any split into packets.
  * Leaves  size limits, storing and the reply to the session.
@@ -29,9 +30,12 @@ export class DataScanner {
   /** In order of their first appearance; under `normalise` they are mended, not listed. */
   readonly flaws: DataFlaw[] = []
   readonly #isStrict: boolean
+  /** The end comes by number: a dot is a dot. */
+  readonly #isCounted: boolean
   #place: Place = 'line-start'
 
-  constructor(lineEnds: LineEndPolicy) {
+  constructor(lineEnds: LineEndPolicy, framing: 'dots' | 'counted' = 'dots') {
+    this.#isCounted = framing === 'counted'
     this.#isStrict = lineEnds === 'strict'
   }
 
@@ -47,7 +51,7 @@ export class DataScanner {
     scanning: while (at < end) {
       switch (this.#place) {
         case 'line-start':
-          if (chunk[at] !== DOT) {
+          if (this.#isCounted || chunk[at] !== DOT) {
             this.#place = 'in-line'
             continue
           }
@@ -114,6 +118,15 @@ export class DataScanner {
     const octets = parts.upto(at)
     this.messageBytes += octets.length
     return { octets, consumedBytes: at, isEnd }
+  }
+
+  /** Behind the last counted octet: what its last line lacks, where that is to be mended. */
+  end(): Buffer {
+    if (this.#place !== 'after-cr') return Buffer.alloc(0)
+    this.#meet('bare-cr')
+    if (this.#isStrict) return Buffer.alloc(0)
+    this.messageBytes += 1
+    return lfOctet
   }
 
   #meet(flaw: DataFlaw): void {

@@ -32,10 +32,10 @@ export class MessageReceiver {
 
   constructor(
     spooled: SpooledMessage,
-    options: { lineEnds: LineEndPolicy; maxBytes: number; headerSectionBytes: number },
+    options: { lineEnds: LineEndPolicy; framing?: 'dots' | 'counted'; maxBytes: number; headerSectionBytes: number },
   ) {
     this.spooled = spooled
-    this.#scanner = new DataScanner(options.lineEnds)
+    this.#scanner = new DataScanner(options.lineEnds, options.framing)
     this.#header = new HeaderCollector(options.headerSectionBytes)
     this.#maxBytes = options.maxBytes
   }
@@ -72,17 +72,29 @@ export class MessageReceiver {
   receive(chunk: Buffer): Received {
     const before = this.#scanner.messageBytes
     const { octets, consumedBytes, isEnd } = this.#scanner.scan(chunk)
-    let wait: Promise<void> | null = null
-    if (octets.length > 0) {
-      this.#readStructure(octets, before)
-      if (this.#isDropped || this.flaw !== null || this.isTooLarge || this.spoolFailure !== null) this.drop()
-      else {
-        this.#hash.update(octets)
-        wait = this.#spool(octets)
-      }
-    }
+    const wait = octets.length > 0 ? this.#take(octets, before) : null
     if (isEnd) this.#mime?.end()
     return { consumedBytes, isEnd, wait }
+  }
+
+  /** Behind the last counted chunk. A promise: wait for it. */
+  end(): Promise<void> | null {
+    const before = this.#scanner.messageBytes
+    const octets = this.#scanner.end()
+    const wait = octets.length > 0 ? this.#take(octets, before) : null
+    if (this.flaw !== null) this.drop()
+    this.#mime?.end()
+    return wait
+  }
+
+  #take(octets: Buffer, offset: number): Promise<void> | null {
+    this.#readStructure(octets, offset)
+    if (this.#isDropped || this.flaw !== null || this.isTooLarge || this.spoolFailure !== null) {
+      this.drop()
+      return null
+    }
+    this.#hash.update(octets)
+    return this.#spool(octets)
   }
 
   /** sha256 of the message. Once, after its end. */

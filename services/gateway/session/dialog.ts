@@ -14,6 +14,7 @@ import * as limit from '../limits.ts'
 import { maySendAs } from '../submission/submission-users.ts'
 import type { SubmissionUser } from '../submission/users-file.ts'
 import { auth, authMechanisms, continueAuth, type AuthExchange, type AuthOutcome } from '../verbs/auth.ts'
+import { bdat, type Bdat, malformedBdat, withinChunks } from '../verbs/bdat.ts'
 import { extensions, helo } from '../verbs/helo.ts'
 import { mailFrom } from '../verbs/mail-from.ts'
 import { expn, help, noop, quit, rset, unknownVerb, vrfy } from '../verbs/plain-verbs.ts'
@@ -22,7 +23,7 @@ import { starttls } from '../verbs/starttls.ts'
 import { startData } from '../verbs/start-data.ts'
 import type { Connection } from './connection.ts'
 import type { MessageIdentity } from './duplicate-index.ts'
-import { finishMessage, takeMessageFacts } from './finish-message.ts'
+import { finishMessage, refusalOfContent, takeMessageFacts } from './finish-message.ts'
 import { nameRecipient } from './name-recipient.ts'
 import { isRefusal, multilineReply, reply as replyOf, replyLine, type Reply } from './reply.ts'
 import type { SessionDeps } from './session.ts'
@@ -32,6 +33,9 @@ import { runStage } from './stage-rules.ts'
 import { endingOf, endingOfVerdict, endingWithoutMessage, transactionEnded, type Ending } from './ending.ts'
 import { SessionStart } from './session-start.ts'
 import { acceptedRecipients, type SessionFacts, type Transaction } from './transaction.ts'
+
+/** `leftBytes`: of its octets, those to come. */
+type Chunk = Bdat & { leftBytes: number }
 
 export type Say = (text: string, accepted?: { transactionId: string; identity: MessageIdentity }) => void
 
@@ -54,6 +58,9 @@ export class Dialog {
   readonly #connection: Connection
   readonly #start: SessionStart
   #receiver: MessageReceiver | null = null
+  /** The message comes by BDAT: between its chunks stand commands. */
+  #isChunked = false
+  #chunk: Chunk | null = null
   /** The next line answers a challenge of AUTH. */
   #exchange: AuthExchange | null = null
   #user: SubmissionUser | null = null
@@ -68,7 +75,7 @@ export class Dialog {
   }
 
   get isReceivingData(): boolean {
-    return this.#receiver !== null
+    return this.#chunk !== null || (this.#receiver !== null && !this.#isChunked)
   }
 
   /** The greeting, or a refusal by a rule or by who accepted the connection. A promise: wait before anything else. */
@@ -98,6 +105,8 @@ export class Dialog {
         return andThen(this.#mail(argument, lineBytes), (answer) => this.#answer(verb, answer))
       case 'DATA':
         return this.#answer(verb, this.#data(argument))
+      case 'BDAT':
+        return this.#bdat(argument)
       case 'EHLO':
       case 'HELO':
         return this.#helo(verb, argument)
@@ -140,6 +149,7 @@ export class Dialog {
 
   /** Message octets. `wait` before the next call. */
   takeData(chunk: Buffer): { consumedBytes: number; wait: Promise<void> | null } {
+    if (this.#chunk !== null) return this.#takeChunk(this.#chunk, chunk)
     const receiver = this.#receiver!
     const { consumedBytes, isEnd, wait } = receiver.receive(chunk)
     if (isEnd)
@@ -166,9 +176,7 @@ export class Dialog {
       )
       return
     }
-    takeMessageFacts(transaction, this.#receiver)
-    this.#receiver.drop()
-    this.#receiver = null
+    this.#dropMessage(this.#receiver)
     this.#end(endingOf({ outcome: 'aborted', stage: 'complete', reason, reply: answer }))
   }
 
@@ -273,6 +281,7 @@ export class Dialog {
   }
 
   #rcpt(argument: string): MaybePromise<Reply> {
+    if (this.#receiver !== null) return withinChunks
     const outcome = rcptTo(this.transaction, argument, this.#deps.limits)
     if ('reply' in outcome) return outcome.reply
     return andThen(nameRecipient(this.#deps, this.transaction!, outcome.address), (recipient) => {
@@ -283,17 +292,78 @@ export class Dialog {
   }
 
   #data(argument: string): Reply {
-    const { clock, limits, spool } = this.#deps
+    if (this.#receiver !== null) return withinChunks
     const transaction = this.transaction
     const answer = startData(transaction, transaction === null ? 0 : acceptedRecipients(transaction).length, argument)
     if (answer.code !== 354 || transaction === null) return answer
+    this.#beginMessage(transaction, 'dots')
+    return answer
+  }
+
+  #beginMessage(transaction: Transaction, framing: 'dots' | 'counted'): void {
+    const { clock, limits, spool } = this.#deps
     this.dataStartedMs = clock.nowMs()
+    this.#isChunked = framing === 'counted'
     this.#receiver = new MessageReceiver(spool.begin(transaction.id), {
       lineEnds: this.facts.remote.networkClass === 'device' ? 'normalise' : 'strict',
+      framing,
       maxBytes: limits.messageBytes,
       headerSectionBytes: limits.headerSectionBytes,
     })
-    return answer
+  }
+
+  #bdat(argument: string): MaybePromise<void> {
+    const transaction = this.transaction
+    const chunk = bdat(transaction, transaction === null ? 0 : acceptedRecipients(transaction).length, argument)
+    if (chunk === null) {
+      this.#answer('BDAT', malformedBdat)
+      this.abort('protocol-violation', malformedBdat)
+      this.closing = 'gateway'
+      return
+    }
+    if (chunk.refusal !== null) this.dataStartedMs = this.#deps.clock.nowMs()
+    else if (this.#receiver === null) this.#beginMessage(transaction!, 'counted')
+    this.#chunk = { ...chunk, leftBytes: chunk.sizeBytes }
+    if (chunk.sizeBytes === 0) return this.#endChunk(this.#chunk)
+  }
+
+  /** Octets of a chunk; those of a refused one are read over. */
+  #takeChunk(chunk: Chunk, octets: Buffer): { consumedBytes: number; wait: Promise<void> | null } {
+    const part = octets.length > chunk.leftBytes ? octets.subarray(0, chunk.leftBytes) : octets
+    chunk.leftBytes -= part.length
+    let wait: MaybePromise<void> | null = null
+    if (chunk.refusal === null) {
+      const receiver = this.#receiver!
+      wait = receiver.receive(part).wait
+      if (this.#isHeaderDecidedNow(receiver)) wait = andThen(wait ?? undefined, () => this.#decideHeader(receiver))
+    }
+    if (chunk.leftBytes === 0) wait = andThen(wait ?? undefined, () => this.#endChunk(chunk))
+    return { consumedBytes: part.length, wait: wait instanceof Promise ? wait : null }
+  }
+
+  #endChunk({ sizeBytes, isLast, refusal }: Chunk): MaybePromise<void> {
+    this.#chunk = null
+    if (refusal !== null) return this.#answer('BDAT', refusal)
+    const receiver = this.#receiver
+    // A rule of `header` refused it, and the connection ends.
+    if (receiver === null) return
+    if (isLast) {
+      this.#record.countVerb('BDAT', false)
+      return andThen(receiver.end() ?? undefined, () => this.#finishMessage(receiver))
+    }
+    const ending = refusalOfContent(receiver, this.#deps.limits)
+    if (ending === null) return this.#answer('BDAT', replyOf(250, '2.0.0', `${sizeBytes} octets taken`))
+    this.#record.countVerb('MESSAGE', true)
+    this.#say(replyLine(ending.reply!))
+    this.#dropMessage(receiver)
+    this.#end(ending)
+  }
+
+  /** What came of it stays known. */
+  #dropMessage(receiver: MessageReceiver): void {
+    takeMessageFacts(this.transaction!, receiver)
+    receiver.drop()
+    this.#receiver = null
   }
 
   #isHeaderDecidedNow(receiver: MessageReceiver): boolean {
@@ -394,6 +464,10 @@ export class Dialog {
   #endWithoutMessage(outcome: 'reset' | 'aborted'): void {
     const transaction = this.transaction
     if (transaction === null) return
+    if (this.#receiver !== null) {
+      this.#dropMessage(this.#receiver)
+      return this.#end(endingOf({ outcome }))
+    }
     this.#end(endingWithoutMessage(transaction, endingOf({ outcome, stage: stageOf(transaction) })))
   }
 

@@ -137,7 +137,8 @@ const flawTexts: Record<DataFlaw, string> = {
   nul: 'The message has a NUL octet',
 }
 
-function refusalOfContent(receiver: MessageReceiver, limits: Limits): Ending | null {
+/** What its octets alone say against it, as far as they came. */
+export function refusalOfContent(receiver: MessageReceiver, limits: Limits): Ending | null {
   if (receiver.spoolFailure !== null) return storageFailure()
   if (receiver.isTooLarge) return refusal('size-limit', tooLarge(limits))
   if (receiver.flaw !== null) return refusal('protocol-violation', reply(554, '5.6.0', flawTexts[receiver.flaw]))

@@ -96,6 +96,11 @@ describe('a session', () => {
       'VRFY a\r\n',
       `${'l'.repeat(3_000)}\r\n`,
       'BDAT 1\r\n',
+      'BDAT 5\r\n',
+      'BDAT 0 LAST\r\n',
+      'BDAT 24 LAST\r\nSubject: chunk\r\n\r\nQUIT\r\n',
+      'BDAT\r\n',
+      openData.replace('DATA\r\n', ''),
       openData,
       `${openData}Subject: whole\r\n\r\nb\r\n.\r\n`,
     )

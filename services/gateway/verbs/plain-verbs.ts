@@ -21,7 +21,7 @@ export function expn(): Reply {
 }
 
 export function help(): Reply {
-  return reply(214, '2.0.0', 'EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS AUTH QUIT')
+  return reply(214, '2.0.0', 'EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS AUTH QUIT')
 }
 
 export function quit(): Reply {
