@@ -62,6 +62,7 @@ export type Answer = {
   status: number
   headers: Record<string, string | string[] | number | undefined>
   text: string
+  octets: Buffer
   json(): any
 }
 
@@ -101,7 +102,7 @@ export async function createApiFixture(
 
   const inject = async (request: object): Promise<Answer> => {
     const reply = await server.inject(request as never)
-    return { status: reply.statusCode, headers: reply.headers, text: reply.body, json: () => reply.json() }
+    return { status: reply.statusCode, headers: reply.headers, text: reply.body, octets: reply.rawPayload, json: () => reply.json() }
   }
   return {
     test,

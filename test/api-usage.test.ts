@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Compile } from 'typebox/compile'
 import { Overview, UsagePeriods, UsageReport, usageGroupings } from '../services/contracts/api.ts'
+import { xlsxRows } from './xlsx-cells.ts'
 import { createApiFixture, loggedRecipient, plainMessage, type ApiFixture, type Caller } from './api-fixture.ts'
 
 let api: ApiFixture
@@ -144,6 +145,47 @@ describe('usage', () => {
     }
     for (const other of ['globex', 'house'])
       expect((await client.get(`/usage?period=2026-10&client=${other}`)).json().error.code).toBe('not-allowed')
+  })
+
+  it('gives a workbook, what a German Excel opens, and FOCUS, with the rows of the JSON', async () => {
+    const url = '/usage?period=2026-10&by=recipient&mode=full'
+    const { rows } = (await admin.get(url)).json() as UsageReport
+    const workbook = await admin.get(`${url}&format=xlsx`)
+    expect(workbook.headers['content-disposition']).toBe('attachment; filename="usage-2026-10-by-recipient-full.xlsx"')
+    const [header, ...cells] = xlsxRows(workbook.octets)
+    expect(header!.slice(0, 4)).toEqual(['client_id', 'client_name', 'recipient', 'domain'])
+    expect(cells.map((row) => [row[2], row[6]])).toEqual(
+      rows.map((row) => [row.recipient, { number: row.billedBytes }]),
+    )
+    const excel = (await admin.get(`${url}&format=csv&profile=excel&locale=de`)).text
+    expect(excel.startsWith('\ufeffclient_id;client_name;')).toBe(true)
+    const focus = await admin.get(`${url}&format=focus`)
+    expect(parsedCsv(focus.text).map((row) => row.ConsumedQuantity)).toEqual(rows.map((row) => row.billedBytes))
+    expect(focus.headers['content-disposition']).toContain('usage-2026-10-by-recipient-full-focus.csv')
+    for (const [query, fault] of [
+      ['by=day&format=focus', /by client or by recipient/],
+      ['format=xlsx&profile=excel', /profile shapes CSV/],
+      ['format=csv&profile=excel&locale=x-', /locale/],
+    ] as const) {
+      const reply = await admin.get(`/usage?period=2026-10&${query}`)
+      expect([reply.status, reply.json().error.message], query).toEqual([400, expect.stringMatching(fault)])
+    }
+  })
+
+  it('compares with the month before, in JSON and CSV alike', async () => {
+    const url = '/usage?period=2026-11&by=client&mode=full&compare=previous'
+    const report = (await admin.get(url)).json() as UsageReport
+    expect([...Compile(UsageReport).Errors(report)]).toEqual([])
+    const before = (await admin.get('/usage?period=2026-10&by=client&mode=full')).json() as UsageReport
+    expect(report.previous).toEqual({ period: before.period, totals: before.totals })
+    expect(report.rows.map((row) => [row.billedBytes, row.previousBilledBytes, row.billedBytesChange])).toEqual(
+      before.rows.map((row) => ['0', row.billedBytes, `-${row.billedBytes}`]),
+    )
+    const csv = await admin.get(`${url}&format=csv`)
+    expect(csv.headers['content-disposition']).toContain('-compared.csv')
+    expect(parsedCsv(csv.text).map((row) => row.billed_bytes_change)).toEqual(
+      report.rows.map((row) => row.billedBytesChange),
+    )
   })
 
   it('records who took an export', async () => {

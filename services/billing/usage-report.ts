@@ -2,21 +2,20 @@
  * The usage report: what a period's mail adds up to, by client, recipient, day, domain or direction.
  *
  * Owns    one read-only transaction a report: totals and rows are of the same moment, however long reading takes.
- * Leaves  how figures are made to usage-rolled-rows.sql where the period is summed up, else to usage-rows.sql: the
- *         same rows either way; files to write-usage.ts.
+ * Leaves  how figures are made to usage-cursor.ts, the comparison to compared-rows.ts, files to write-usage.ts.
  * Limits  memory is one batch of rows; the rows can be read once. A report that is not read to its end must be
  *         closed, else it keeps its connection.
  * Fails   a label that is no month, or a client that does not exist, is a RangeError with the remedy in it.
  */
 import type { UsageRow } from '../contracts/api.ts'
-import { calendarDays, type Period } from '../contracts/period.ts'
+import { previousMonthLabel, type Period } from '../contracts/period.ts'
 import type { MeteringMode } from '../contracts/vocabulary.ts'
 import type { Database } from '../database/open-database.ts'
-import { policyAt, requiredPolicies, type BillingPolicy } from './billing-policy.ts'
+import { policyAt, requiredPolicies } from './billing-policy.ts'
 import { billingPeriod } from './billing-period.ts'
+import { comparedRows } from './compared-rows.ts'
 import type { SqlTransaction } from './in-transaction.ts'
-import { sqlStatement } from './sql-statement.ts'
-import { isUsageRolled } from './usage-rollup.ts'
+import { openPeriod } from './usage-cursor.ts'
 
 export type UsageGrouping = 'client' | 'recipient' | 'day' | 'domain' | 'direction'
 
@@ -30,12 +29,17 @@ export type UsageOptions = {
   mode?: MeteringMode | undefined
   /** Only this client; `house` for what nobody holds. */
   clientId?: string | undefined
+  /** Each row with the figures of the month before beside its own. */
+  compare?: 'previous' | undefined
   /** Read the entries also where their sums are at hand: for holding one against the other. */
   readsEntries?: boolean
 }
 
 /** A way of counting, from a time on. */
 export type ModeSpan = { mode: MeteringMode; from: Date }
+
+/** Of what is billed; both ways of counting, whatever the mode. */
+export type UsageTotals = { fullBytes: string; splitBytes: string; messageCount: string }
 
 export type UsageReport = {
   period: Period
@@ -46,8 +50,11 @@ export type UsageReport = {
   /** What the rows are counted by: more than one where the policy changed within the period. */
   modeSpans: ModeSpan[]
   unitBytes: number
-  /** Of what is billed; both ways of counting, whatever the mode. */
-  totals: { fullBytes: string; splitBytes: string; messageCount: string }
+  /** That of the tenant in this period. */
+  currency: string
+  totals: UsageTotals
+  /** The period before, where it was asked for. */
+  previous: { period: Period; modeSpans: ModeSpan[]; totals: UsageTotals } | null
   /** Ingested and not yet metered: the report is final for what is metered. */
   unmeteredBatchCount: number
   /** In stable order; closes the report at the end. */
@@ -57,12 +64,6 @@ export type UsageReport = {
   /** For a report that is not read to the end; more than once does no harm. */
   close(): Promise<void>
 }
-
-const rowsPerBatch = 2_000
-const usageRowsSql = sqlStatement('usage-rows.sql')
-const usageTotalsSql = sqlStatement('usage-totals.sql')
-const rolledRowsSql = sqlStatement('usage-rolled-rows.sql')
-const rolledTotalsSql = sqlStatement('usage-rolled-totals.sql')
 
 export async function usageReport(options: UsageOptions): Promise<UsageReport> {
   const { tenantId, by } = options
@@ -75,49 +76,30 @@ export async function usageReport(options: UsageOptions): Promise<UsageReport> {
     const policies = await requiredPolicies(client, tenantId)
     const period = billingPeriod(policies, options.period)
     await refuseUnknownClient(client, tenantId, clientId)
-    const modeSpans =
-      options.mode === undefined ? modeSpansIn(policies, period) : [{ mode: options.mode, from: period.from }]
-    const isRolled = options.readsEntries !== true && (await isUsageRolled(client, tenantId, period))
-    const totals = isRolled
-      ? await client.query<UsageReport['totals']>(rolledTotalsSql, [tenantId, period.label, clientId])
-      : await client.query<UsageReport['totals']>(usageTotalsSql, [tenantId, period.from, period.upto, clientId])
-    const unmetered = await client.query<{ count: number }>(unmeteredCountSql, [tenantId])
-    const days = calendarDays(period)
-    const dayLabels = days.map((day) => day.label)
-    // All rows will be read: the plan that is fastest to the first one would be the wrong one.
-    await client.query('set local cursor_tuple_fraction = 1')
-    if (isRolled) {
-      await client.query(`declare usage_row no scroll cursor for ${rolledRowsSql}`, [
-        tenantId,
-        period.label,
-        grainOf(by, clientId),
-        by,
-        clientId,
-        dayLabels,
-        options.mode ?? null,
-      ])
-    } else {
-      await client.query(`declare usage_row no scroll cursor for ${usageRowsSql}`, [
-        tenantId,
-        period.from,
-        period.upto,
-        by,
-        clientId,
-        days.map((day) => day.from),
-        dayLabels,
-        modeSpans.map((span) => span.from),
-        modeSpans.map((span) => span.mode),
-      ])
+    const asked = { tenantId, by, mode: options.mode, clientId, readsEntries: options.readsEntries ?? false }
+    const usage = await openPeriod(client, policies, { ...asked, period, cursor: 'usage_row' })
+    let previous: UsageReport['previous'] = null
+    let rows = usage.batches
+    if (options.compare === 'previous') {
+      const before = billingPeriod(policies, previousMonthLabel(period.label))
+      const cursor = 'previous_usage_row'
+      const beforeUsage = await openPeriod(client, policies, { ...asked, period: before, cursor })
+      previous = { period: before, modeSpans: beforeUsage.modeSpans, totals: beforeUsage.totals }
+      rows = comparedRows(usage.batches, beforeUsage.batches)
     }
-    const batches = readBatches(client, close)
+    const unmetered = await client.query<{ count: number }>(unmeteredCountSql, [tenantId])
+    const batches = closedAtEnd(rows, close)
+    const { unitBytes, currency } = policyAt(policies, period.from)
     return {
       period,
       by,
       clientId,
-      mode: modeSpans.at(-1)!.mode,
-      modeSpans,
-      unitBytes: policyAt(policies, period.from).unitBytes,
-      totals: totals.rows[0]!,
+      mode: usage.modeSpans.at(-1)!.mode,
+      modeSpans: usage.modeSpans,
+      unitBytes,
+      currency,
+      totals: usage.totals,
+      previous,
       unmeteredBatchCount: unmetered.rows[0]!.count,
       rows: flattened(batches),
       batches,
@@ -134,19 +116,12 @@ const unmeteredCountSql = `
   where tenant_id = $1 and transaction_count > 0
     and not exists (select from metered_batch m where m.tenant_id = b.tenant_id and m.batch_id = b.batch_id)`
 
-/** Where the sums of a grouping stand: of one client, in a grain of its own. */
-function grainOf(by: UsageGrouping, clientId: string | null): string {
-  if (clientId === null || by === 'client' || by === 'recipient') return by
-  return by === 'direction' ? 'client' : `client-${by}`
-}
-
-async function* readBatches(client: SqlTransaction, close: () => Promise<void>): AsyncGenerator<UsageRow[]> {
+async function* closedAtEnd(
+  batches: AsyncIterable<UsageRow[]>,
+  close: () => Promise<void>,
+): AsyncGenerator<UsageRow[]> {
   try {
-    for (;;) {
-      const { rows } = await client.query<UsageRow>(`fetch ${rowsPerBatch} from usage_row`)
-      if (rows.length > 0) yield rows
-      if (rows.length < rowsPerBatch) return
-    }
+    yield* batches
   } finally {
     await close()
   }
@@ -164,15 +139,6 @@ async function endReading(client: SqlTransaction): Promise<void> {
   } catch (error) {
     client.release(error as Error)
   }
-}
-
-function modeSpansIn(policies: readonly BillingPolicy[], period: Period): ModeSpan[] {
-  const spans: ModeSpan[] = [{ mode: policyAt(policies, period.from).mode, from: period.from }]
-  for (const policy of policies) {
-    if (policy.validFrom === null || policy.validFrom <= period.from || policy.validFrom >= period.upto) continue
-    if (policy.mode !== spans.at(-1)!.mode) spans.push({ mode: policy.mode, from: policy.validFrom })
-  }
-  return spans
 }
 
 async function refuseUnknownClient(client: SqlTransaction, tenantId: string, clientId: string | null): Promise<void> {

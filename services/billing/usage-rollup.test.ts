@@ -66,7 +66,7 @@ describe('the sums of usage', () => {
              size_source
            from (select *, row_number() over (order by transaction_id, recipient_id) as place from usage_entry
              where tenant_id = $1 and correction = 0) e
-           where place = $3`,
+           where place = $3 on conflict do nothing`,
           [tenantId, correction, place, isSameRecipient, correctedRecipient],
         )
       }

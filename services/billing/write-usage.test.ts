@@ -28,6 +28,8 @@ function reportOf(
     mode: 'split' as const,
     modeSpans: [{ mode: 'split' as const, from: period.from }],
     unitBytes: 1_000_000,
+    currency: 'EUR',
+    previous: null,
     totals: { fullBytes: '7', splitBytes: '6', messageCount: '5' },
     unmeteredBatchCount: 0,
     batches: batches(),
@@ -204,6 +206,37 @@ describe('writing usage', () => {
       expect(new Set(texts).size).toBe(1)
     },
   )
+
+  it('maps clients and recipients to FOCUS, and refuses it where no account is told', async () => {
+    const { text, manifest } = await written(reportOf([row({ recipient: '=x@y' })]), 'focus')
+    const [header, cells] = parseCsv(text)
+    expect(Object.fromEntries(header!.map((name, place) => [name, cells![place]]))).toEqual({
+      BilledCost: '',
+      BillingAccountId: 'acme',
+      BillingAccountName: 'Acme',
+      BillingCurrency: 'EUR',
+      BillingPeriodStart: '2026-10-31T23:00:00Z',
+      BillingPeriodEnd: '2026-11-30T23:00:00Z',
+      ChargeCategory: 'Usage',
+      ChargeDescription: 'Mail, inbound',
+      ChargePeriodStart: '2026-10-31T23:00:00Z',
+      ChargePeriodEnd: '2026-11-30T23:00:00Z',
+      ConsumedQuantity: '1000',
+      ConsumedUnit: 'Bytes',
+      ProviderName: 'Tollgate',
+      ResourceId: "'=x@y",
+      ResourceType: 'recipient',
+      ServiceCategory: 'Other',
+      ServiceName: 'Mail gateway',
+      x_Direction: 'inbound',
+      x_MessageCount: '1',
+      x_UnbilledBytes: '0',
+    })
+    expect([manifest.format, manifest.mapping]).toEqual(['csv', 'focus'])
+    const byDay = reportOf([], 'day')
+    await expect(written(byDay, 'focus')).rejects.toThrow('by client or by recipient, not by day')
+    expect(byDay.closedCount).toBe(1)
+  })
 
   it('closes the report also where the output breaks', async () => {
     const report = reportOf([row({})])

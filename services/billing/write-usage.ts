@@ -7,21 +7,28 @@
  */
 import type { Writable } from 'node:stream'
 import type { UsageRow } from '../contracts/api.ts'
+import type { ExportFormat } from '../contracts/export.ts'
+import type { Period } from '../contracts/period.ts'
+import { focusCells, focusColumns } from './exports/focus-columns.ts'
 import type { ExcelProfile, Table, TableColumn, TableRow } from './exports/table.ts'
 import { writeTable, writeTableFile, type TableManifest } from './exports/write-table.ts'
 import type { UsageGrouping, UsageReport } from './usage-report.ts'
 
-export const usageFormats = ['csv', 'xlsx', 'json', 'ndjson'] as const
-export type UsageFormat = (typeof usageFormats)[number]
+export type UsageFormat = ExportFormat
+
+export { decimalPointOf } from './exports/csv-text.ts'
+export type { ExcelProfile } from './exports/table.ts'
 
 /** What an export holds, to be kept beside it. `sha256` is of all octets written. */
-export type UsageManifest = TableManifest & UsageManifestHead
+export type UsageManifest = TableManifest & UsageManifestHead & { mapping?: 'focus' }
 export type UsageManifestHead = {
   period: { label: string; from: string; upto: string }
   timeZone: string
   unitBytes: number
   filter: { by: UsageGrouping; client: string | null; countedBy: { mode: string; from: string }[] }
   totals: UsageReport['totals']
+  /** Only of a comparison. */
+  previous?: { period: { label: string; from: string; upto: string }; totals: UsageReport['totals'] }
   unmeteredBatchCount: number
 }
 
@@ -55,9 +62,9 @@ export async function writeUsageFile(
 
 /** The part of the manifest that is known before the rows are read, e.g. for the headers of a reply. */
 export function manifestHead(report: UsageReport): UsageManifestHead {
-  const { period, by, clientId, modeSpans, unitBytes, totals, unmeteredBatchCount } = report
+  const { period, by, clientId, modeSpans, unitBytes, totals, previous, unmeteredBatchCount } = report
   return {
-    period: { label: period.label, from: period.from.toISOString(), upto: period.upto.toISOString() },
+    period: periodText(period),
     timeZone: period.timeZone,
     unitBytes,
     filter: {
@@ -66,9 +73,16 @@ export function manifestHead(report: UsageReport): UsageManifestHead {
       countedBy: modeSpans.map((span) => ({ mode: span.mode, from: span.from.toISOString() })),
     },
     totals,
+    ...(previous === null ? {} : { previous: { period: periodText(previous.period), totals: previous.totals } }),
     unmeteredBatchCount,
   }
 }
+
+const periodText = ({ label, from, upto }: Period) => ({
+  label,
+  from: from.toISOString(),
+  upto: upto.toISOString(),
+})
 
 type Column = TableColumn & { row: keyof UsageRow }
 
@@ -82,6 +96,10 @@ const columnOf = {
   messages: { kind: 'count', row: 'messageCount' },
   billed_bytes: { kind: 'octets', row: 'billedBytes' },
   unbilled_bytes: { kind: 'octets', row: 'unbilledBytes' },
+  previous_messages: { kind: 'count', row: 'previousMessageCount' },
+  previous_billed_bytes: { kind: 'octets', row: 'previousBilledBytes' },
+  previous_unbilled_bytes: { kind: 'octets', row: 'previousUnbilledBytes' },
+  billed_bytes_change: { kind: 'octets', row: 'billedBytesChange' },
 } as const satisfies Record<string, Omit<Column, 'name'>>
 
 const figureColumns = ['direction', 'messages', 'billed_bytes', 'unbilled_bytes'] as const
@@ -93,15 +111,30 @@ export const columnsOf = {
   direction: figureColumns,
 } as const satisfies Record<UsageGrouping, readonly (keyof typeof columnOf)[]>
 
-/** JSON has every column, whatever the grouping: null where it does not use one. */
-const jsonColumns = Object.keys(columnOf) as (keyof typeof columnOf)[]
+const comparedColumns = [
+  'previous_messages',
+  'previous_billed_bytes',
+  'previous_unbilled_bytes',
+  'billed_bytes_change',
+] as const
 
-function usageTable(
-  report: UsageReport,
-  format: UsageFormat,
-  profile: ExcelProfile | undefined,
-): Table & { head: UsageManifestHead } {
-  const names = format === 'csv' || format === 'xlsx' ? columnsOf[report.by] : jsonColumns
+/** JSON has every key, whatever the grouping: null where it does not use one. */
+const jsonColumns = ['client_id', 'client_name', 'recipient', 'domain', 'day', ...figureColumns] as const
+
+type UsageTable = Table & { head: UsageManifestHead & { mapping?: 'focus' } }
+
+function usageTable(report: UsageReport, format: UsageFormat, profile: ExcelProfile | undefined): UsageTable {
+  const head = manifestHead(report)
+  if (format === 'focus') {
+    refuseFocus(report)
+    const batches = focusRows(report)
+    return { columns: focusColumns, batches, format: 'csv', profile, head: { ...head, mapping: 'focus' } }
+  }
+  const isSheet = format === 'csv' || format === 'xlsx'
+  const names = [
+    ...(isSheet ? columnsOf[report.by] : jsonColumns),
+    ...(report.previous === null ? [] : comparedColumns),
+  ]
   const columns: Column[] = names.map((name) => ({ name, key: columnOf[name].row, ...columnOf[name] }))
   return {
     columns,
@@ -111,7 +144,7 @@ function usageTable(
     ),
     format,
     profile,
-    head: manifestHead(report),
+    head,
     jsonHead: jsonHead(report),
     sheetName: `usage ${report.period.label}`,
   }
@@ -121,11 +154,39 @@ async function* tableRows(
   batches: AsyncIterable<UsageRow[]>,
   keys: readonly (keyof UsageRow)[],
 ): AsyncGenerator<TableRow[]> {
-  for await (const rows of batches) yield rows.map((row) => keys.map((key) => row[key]))
+  for await (const rows of batches) yield rows.map((row) => keys.map((key) => row[key] ?? null))
+}
+
+/** FOCUS charges an account: the paying client. A RangeError with the remedy where a report does not tell it. */
+export function refuseFocus({ by, previous }: Pick<UsageReport, 'by' | 'previous'>): void {
+  if (by !== 'client' && by !== 'recipient') {
+    throw new RangeError(`focus charges clients: ask for it by client or by recipient, not by ${by}`)
+  }
+  if (previous !== null) throw new RangeError('focus has no comparison: leave compare out, or take another format')
+}
+
+async function* focusRows({ batches, period, currency, by }: UsageReport): AsyncGenerator<TableRow[]> {
+  for await (const rows of batches) {
+    yield rows.map(({ recipient, ...row }) =>
+      focusCells({
+        clientId: row.clientId,
+        clientName: row.clientName,
+        billedCost: null,
+        currency,
+        period,
+        consumedQuantity: row.billedBytes,
+        direction: row.direction,
+        resource: by === 'recipient' && recipient !== null ? { id: recipient, type: 'recipient' } : null,
+        description: `Mail, ${row.direction}`,
+        messageCount: row.messageCount,
+        unbilledBytes: row.unbilledBytes,
+      }),
+    )
+  }
 }
 
 function jsonHead(report: UsageReport): object {
-  const { period, by, clientId, mode, unitBytes, totals } = report
+  const { period, by, clientId, mode, unitBytes, totals, previous } = report
   return {
     period: {
       label: period.label,
@@ -139,5 +200,6 @@ function jsonHead(report: UsageReport): object {
     countedBy: manifestHead(report).filter.countedBy,
     unitBytes,
     totals,
+    ...(previous === null ? {} : { previous: manifestHead(report).previous }),
   }
 }

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { nearestWord } from '../contracts/trace-keys.ts'
 import { rejectionReasons, usageGroupings } from '../contracts/api.ts'
+import { exportFormats, exportProfiles, type ExportFormat } from '../contracts/export.ts'
 import { meteringModes, roles, sources, type Source } from '../contracts/vocabulary.ts'
 import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
@@ -211,7 +212,10 @@ program
   .addOption(new Option('--period <month>', 'like 2026-11').makeOptionMandatory().argParser(monthLabel))
   .addOption(new Option('--by <grouping>').choices(usageGroupings).default('client'))
   .addOption(new Option('--mode <mode>', 'as counted by the configuration unless given').choices(meteringModes))
-  .addOption(new Option('--format <format>').choices(['csv', 'json', 'ndjson']).default('csv'))
+  .addOption(new Option('--format <format>').choices(exportFormats).default('csv'))
+  .addOption(new Option('--profile <program>', 'CSV as this program opens it').choices(exportProfiles))
+  .option('--locale <locale>', 'whose numbers and separators --profile excel uses, like de', 'en')
+  .addOption(new Option('--compare <with>', 'the month before beside each row').choices(['previous']))
   .option('--client <id>', 'only this client; house: addresses that nobody holds')
   .option('--output <file>', 'write there instead of to standard output')
   .addOption(configOption())
@@ -226,8 +230,11 @@ type ReportOptions = {
   by: (typeof usageGroupings)[number]
   mode?: (typeof meteringModes)[number]
   client?: string
-  format: 'csv' | 'json' | 'ndjson'
+  format: ExportFormat
   output?: string
+  profile?: 'excel'
+  locale: string
+  compare?: 'previous'
 }
 
 addRulesCommands(program, { configOf, configOption, demoOption, countUpTo })

@@ -5,6 +5,7 @@
  */
 import { Type, type Static, type TSchema } from 'typebox'
 import { DeliveryAttempted, MessageFinished, TransactionEnded } from './event.ts'
+import { exportFormats, exportProfiles, localePattern } from './export.ts'
 import { directions, meteringModes, outcomes, roles, sources, stages } from './vocabulary.ts'
 
 const oneOf = <const Words extends string[]>(words: readonly [...Words]) => Type.Enum<Words>(words)
@@ -281,7 +282,12 @@ export const UsageQuery = Type.Object({
   period: Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])$' }),
   by: Type.Optional(Type.Enum([...usageGroupings], { default: 'client' })),
   mode: Type.Optional(Type.Enum([...meteringModes])),
-  format: Type.Optional(Type.Enum(['json', 'csv', 'ndjson'], { default: 'json' })),
+  format: Type.Optional(Type.Enum([...exportFormats], { default: 'json' })),
+  /** Of csv: `excel` writes what the Excel of `locale` opens as it stands. */
+  profile: Type.Optional(Type.Enum([...exportProfiles])),
+  locale: Type.Optional(Type.String({ pattern: localePattern })),
+  /** Each row beside that of the month before. */
+  compare: Type.Optional(Type.Enum(['previous'])),
   /** Only this client; `house` for addresses without an owner. */
   client: Type.Optional(Type.String()),
 })
@@ -300,16 +306,26 @@ export const UsageRow = Type.Object({
   messageCount: bigCount,
   billedBytes: bigCount,
   unbilledBytes: bigCount,
+  /** Only with `compare=previous`: the same of the month before, and how many octets more are billed now. */
+  previousMessageCount: Type.Optional(bigCount),
+  previousBilledBytes: Type.Optional(bigCount),
+  previousUnbilledBytes: Type.Optional(bigCount),
+  billedBytesChange: Type.Optional(bigCount),
 })
 export type UsageRow = Static<typeof UsageRow>
 
+const UsagePeriod = Type.Object({ label: Type.String(), from: time, upto: time, timeZone: Type.String() })
+const UsageTotals = Type.Object({ fullBytes: bigCount, splitBytes: bigCount, messageCount: bigCount })
+
 export const UsageReport = Type.Object({
-  period: Type.Object({ label: Type.String(), from: time, upto: time, timeZone: Type.String() }),
+  period: UsagePeriod,
   by: Type.Enum([...usageGroupings]),
   mode: oneOf(meteringModes),
   unitBytes: Type.Integer(),
   /** Both totals, whatever the mode, so that a switch can show what it changes. */
-  totals: Type.Object({ fullBytes: bigCount, splitBytes: bigCount, messageCount: bigCount }),
+  totals: UsageTotals,
+  /** Only with `compare=previous`. */
+  previous: Type.Optional(Type.Object({ period: UsagePeriod, totals: UsageTotals })),
   rows: Type.Array(UsageRow),
   /** Messages ingested and not yet metered; the report is final for what is metered. */
   unmeteredBatchCount: Type.Integer({ minimum: 0 }),

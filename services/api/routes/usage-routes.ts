@@ -1,10 +1,11 @@
-/** The usage report as JSON, CSV or NDJSON: rows flow from the database to the network, never all in memory. */
+/** The usage report as JSON, CSV, XLSX, NDJSON or FOCUS: rows flow from the database to the network, never all in memory. */
 import { PassThrough, Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { usagePeriods } from '../../billing/usage-periods.ts'
 import { usageReport, type UsageReport as OpenReport } from '../../billing/usage-report.ts'
-import { writeUsage } from '../../billing/write-usage.ts'
+import { decimalPointOf, refuseFocus, writeUsage, type ExcelProfile } from '../../billing/write-usage.ts'
 import { ApiError, UsagePeriods, UsageQuery, UsageReport, type Completeness } from '../../contracts/api.ts'
+import type { ExportFormat } from '../../contracts/export.ts'
 import { calendarMonth } from '../../contracts/period.ts'
 import { logCompleteness } from '../../database/log-completeness.ts'
 import { recordAudit } from '../access/audit.ts'
@@ -18,6 +19,8 @@ import { tenantSettings } from '../tenant-settings.ts'
 const billingRoles = ['admin', 'accountant', 'viewer', 'client'] as const
 const contentTypes = {
   csv: 'text/csv; charset=utf-8; header=present',
+  focus: 'text/csv; charset=utf-8; header=present',
+  xlsx: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet',
   ndjson: 'application/x-ndjson; charset=utf-8',
 } as const
 
@@ -29,18 +32,19 @@ export function addUsageRoutes(server: ApiServer, context: ApiContext): void {
     {
       config: { roles: billingRoles },
       schema: {
-        summary: 'What a month adds up to; csv and ndjson are downloads',
+        summary: 'What a month adds up to; all formats but json are downloads',
         querystring: UsageQuery,
         response: { 200: UsageReport, 400: ApiError },
       },
     },
     async (request, reply) => {
       const login = loginOfRequest(request)
-      const { period, by = 'client', mode, format = 'json' } = request.query
+      const { period, by = 'client', mode, format = 'json', compare } = request.query
       refuseBadPeriod(period)
+      const profile = profileOf(request.query)
       const clientId = usageClient(login, request.query.client)
       const completeness = await logCompleteness(database, tenantId)
-      const report = await openReport(context, { period, by, mode, clientId })
+      const report = await openReport(context, { period, by, mode, clientId, compare })
       try {
         if (format === 'json')
           return await sendStream(
@@ -49,6 +53,7 @@ export function addUsageRoutes(server: ApiServer, context: ApiContext): void {
             'application/json; charset=utf-8',
             report,
           )
+        if (format === 'focus') askable(() => refuseFocus(report))
         await recordAudit(database, tenantId, {
           actor: login.name,
           action: 'usage.export',
@@ -57,11 +62,11 @@ export function addUsageRoutes(server: ApiServer, context: ApiContext): void {
         })
         reply.header(
           'content-disposition',
-          `attachment; filename="usage-${period}-by-${by}-${report.mode}.${format}"`,
+          `attachment; filename="usage-${period}-by-${by}-${report.mode}${fileEnd(format, compare)}"`,
         )
         const output = new PassThrough()
         // Ends the answer without its last chunk: the reader sees that it is cut.
-        writeUsage(report, format, output).then(
+        writeUsage(report, format, output, profile).then(
           () => output.end(),
           (error: Error) => output.destroy(error),
         )
@@ -118,6 +123,7 @@ type ReportAsked = {
   by: OpenReport['by']
   mode: 'full' | 'split' | undefined
   clientId: string | undefined
+  compare: 'previous' | undefined
 }
 
 async function openReport(context: ApiContext, asked: ReportAsked): Promise<OpenReport> {
@@ -132,20 +138,46 @@ async function openReport(context: ApiContext, asked: ReportAsked): Promise<Open
   }
 }
 
+const periodText = ({ label, from, upto, timeZone }: OpenReport['period']): UsageReport['period'] => ({
+  label,
+  from: from.toISOString(),
+  upto: upto.toISOString(),
+  timeZone,
+})
+
+function profileOf({ format, profile, locale = 'en' }: UsageQuery): ExcelProfile | undefined {
+  if (profile === undefined) return undefined
+  if (format !== 'csv' && format !== 'focus') {
+    throw new ApiFault('bad-request', 'profile shapes CSV: ask for it with format=csv or format=focus')
+  }
+  askable(() => decimalPointOf(locale))
+  return { name: profile, locale }
+}
+
+function fileEnd(format: ExportFormat, compare: 'previous' | undefined): string {
+  return `${compare === undefined ? '' : '-compared'}${format === 'focus' ? '-focus.csv' : `.${format}`}`
+}
+
+/** What cannot be asked for is a RangeError with the remedy in it. */
+function askable(check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    if (error instanceof RangeError) throw new ApiFault('bad-request', error.message)
+    throw error
+  }
+}
+
 /** The shape of `UsageReport` in contracts, row by row. */
 async function* reportJson(report: OpenReport, completeness: Completeness): AsyncGenerator<string> {
-  const { period, by, mode, unitBytes, totals, unmeteredBatchCount } = report
+  const { period, by, mode, unitBytes, totals, previous, unmeteredBatchCount } = report
   const head: Omit<UsageReport, 'rows'> = {
-    period: {
-      label: period.label,
-      from: period.from.toISOString(),
-      upto: period.upto.toISOString(),
-      timeZone: period.timeZone,
-    },
+    period: periodText(period),
     by,
     mode,
     unitBytes,
     totals,
+    ...(previous === null ? {} : { previous: { period: periodText(previous.period), totals: previous.totals } }),
     unmeteredBatchCount,
     completeness,
   }
