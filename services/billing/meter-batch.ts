@@ -2,13 +2,15 @@
  * Metering: one ingest batch becomes usage entries, in one transaction with the mark that it did.
  *
  * Owns    usage_entry, recipient_name and metered_batch.
- * Leaves  what an entry is to meter-batch.sql; their sums, in the same transaction, to usage-rollup.ts.
+ * Leaves  what an entry is to meter-batch.sql; in the same transaction their sums to usage-rollup.ts, and which of them are
+ *         late to periods/late-entries.ts.
  * Why     by batch and not by a position in time: batches come late, and commit in another order than they began.
  * Fails   with the error of Postgres; nothing of the batch is written then, and it is found again.
  */
 import type { Database } from '../database/open-database.ts'
 import { shareEntryLock } from './entry-lock.ts'
 import { inTransaction } from './in-transaction.ts'
+import { noteLateBatch } from './periods/late-entries.ts'
 import { sqlStatement } from './sql-statement.ts'
 import { rollUsageBatch } from './usage-rollup.ts'
 
@@ -38,6 +40,7 @@ export async function meterBatch(database: Database, tenantId: string, batchId: 
       found.from_time,
       found.upto_time,
     ])
+    await noteLateBatch(transaction, tenantId, { batchId, from: found.from_time, upto: found.upto_time })
     await rollUsageBatch(transaction, tenantId, { batchId, from: found.from_time, upto: found.upto_time })
     return rows[0]!.entry_count
   })

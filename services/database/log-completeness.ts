@@ -47,6 +47,15 @@ export async function logCompleteness(database: Database, tenantId: string): Pro
   }
 }
 
+/** Nodes that may still have something to tell of before a time; `completeAt`: up to where nothing of theirs is missing. */
+export async function nodesBehind(database: Database, tenantId: string, time: Date): Promise<{ node: string; completeAt: Date | null }[]> {
+  const boots = await readBoots(database, tenantId)
+  return [...new Set(boots.map((boot) => boot.node))]
+    .map((node) => nodeCompleteness(node, boots.filter((boot) => boot.node === node)))
+    .filter(({ completeAt, isAtRest }) => !isAtRest && (completeAt === null || completeAt < time))
+    .map(({ node, completeAt }) => ({ node, completeAt }))
+}
+
 /** Other MTAs number no lines: what is missing of theirs cannot be known, and says nothing about the nodes. */
 async function readUnnumbered(database: Database, tenantId: string): Promise<Completeness['unnumberedSources']> {
   const { rows } = await database.pool.query<{ source: Source; host: string; newest_at: Date }>(
