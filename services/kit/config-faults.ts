@@ -20,6 +20,7 @@ export function configFaults(config: Config, placeOf: (field: string) => Place):
   checkRoutes(config, report)
   checkPolicy(config, report)
   checkBilling(config, report)
+  checkExports(config, report)
   checkRetention(config, report)
   return faults
 }
@@ -222,6 +223,19 @@ function checkRoutes(config: Config, report: Report): void {
   const { firstRetrySeconds = 0, lastRetrySeconds = Infinity } = config.delivery ?? {}
   if (firstRetrySeconds > lastRetrySeconds) {
     report('delivery.firstRetrySeconds', `is ${firstRetrySeconds}, longer than lastRetrySeconds (${lastRetrySeconds})`, 'Make it the smaller of the two')
+  }
+}
+
+function checkExports(config: Config, report: Report): void {
+  const names: string[] = []
+  for (const [index, { name, by, compare, format, profile, locale }] of (config.billing?.exports ?? []).entries()) {
+    const field = `billing.exports[${index}]`
+    if (name !== undefined && names.includes(name)) report(`${field}.name`, `"${name}" stands in the list twice`, 'Give each export a name of its own')
+    if (name !== undefined) names.push(name)
+    if (format === 'focus' && by !== 'client' && by !== 'recipient') report(`${field}.by`, `focus charges clients, not by ${by}`, 'Write client or recipient')
+    if (format === 'focus' && compare !== undefined) report(`${field}.compare`, 'focus has no comparison', 'Leave it out, or take another format')
+    if (profile !== undefined && format !== 'csv' && format !== 'focus') report(`${field}.profile`, `shapes CSV, not ${format}`, 'Leave it out, or write format: csv')
+    if (locale !== undefined && Intl.NumberFormat.supportedLocalesOf([locale]).length === 0) report(`${field}.locale`, `"${locale}" is no language that is known here`, 'Write one like de, or with a country like de-CH')
   }
 }
 

@@ -55,6 +55,28 @@ export const Route = Type.Object(
   strict,
 )
 
+export const ScheduledExport = Type.Object(
+  {
+    /** Of the files: `<name>-2026-11.csv`. */
+    name: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,40}$', description: 'a short name of lower-case letters, digits and hyphens' }),
+    report: Type.Enum(['usage'], { default: 'usage' }),
+    by: Type.Enum(['client', 'recipient', 'day', 'domain', 'direction'], { default: 'client' }),
+    /** Default: as each message was counted. */
+    mode: Type.Optional(Type.Enum(['full', 'split'])),
+    /** Only this client; `house` for what nobody holds. */
+    client: Type.Optional(Type.String({ minLength: 1 })),
+    compare: Type.Optional(Type.Enum(['previous'])),
+    format: Type.Enum(['csv', 'xlsx', 'json', 'ndjson', 'focus'], { default: 'csv' }),
+    profile: Type.Optional(Type.Enum(['excel'])),
+    locale: Type.String({ pattern: '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$', default: 'en', description: 'a language such as de, or with a country such as de-CH' }),
+    folder: Path,
+    every: Type.Enum(['day', 'month'], { default: 'month' }),
+    /** Hours and minutes after the day or month has ended. */
+    at: Type.String({ pattern: '^([01]\\d|2[0-3]):[0-5]\\d$', default: '03:00', description: 'hours and minutes, like 03:00' }),
+  },
+  strict,
+)
+
 const CheckName = Type.String({
   pattern: '^[a-z0-9][a-z0-9-]{0,40}$',
   description: 'a short name of lower-case letters, digits and hyphens',
@@ -291,6 +313,8 @@ export const Config = Type.Object(
         /** Bill mail that was refused for its content, after its octets were received. */
         billRefusedContent: Type.Boolean({ default: false }),
         billDuplicates: Type.Boolean({ default: false }),
+        /** Reports that the worker writes to a folder by itself. */
+        exports: Type.Array(ScheduledExport, { default: [] }),
       },
       { ...strict, default: {} },
     ),
