@@ -101,6 +101,31 @@ describe('tollgate rules', () => {
     expect(await rules('explain casino.yaml --message nonsense')).toMatchObject({ code: 2, stdout: '' })
   })
 
+  it('publish puts a file with its lists in force as a version, and revert an old one again', async () => {
+    expect((await rules('versions')).stdout).toBe('Nothing was published yet.\n')
+    const first = await rules('publish casino.yaml --note first')
+    expect([first.code, first.stdout]).toEqual([0, expect.stringMatching(/^Version 1 is published \([0-9a-f]{16}\)/)])
+    write('other.yaml', casino.replace('weight: 9', 'weight: 7'))
+    const second = await rules('publish other.yaml')
+    expect(second.stderr).toMatch(/^Note: on-the-list mean something else under the same revision/)
+    expect((await rules('revert 1')).stdout).toMatch(/^Version 3 is published/)
+    const versions = (await rules('versions --format json')).stdout.trim().split('\n').map((line) => JSON.parse(line))
+    expect(versions).toMatchObject([{ version: 3, reverts: 1 }, { version: 2 }, { version: 1, note: 'first' }])
+    expect(versions[0].hash).toBe(versions[2].hash)
+    expect((await rules('versions')).stdout).toMatch(/^ *3 .* command line .* back to 1$/m)
+    const { rows } = await own.database.pool.query(`select ruleset -> 'lists' as lists, source_text from ruleset_version where version = 1`)
+    expect(rows).toMatchObject([{ lists: { words: ['casino'] }, source_text: expect.not.stringContaining('words.txt') }])
+  })
+
+  it('publish refuses faults, a version that is not there, and where a file governs', async () => {
+    write('wrong.yaml', casino.replace('KP', 'nowhere'))
+    expect(await rules('publish wrong.yaml')).toMatchObject({ code: 2, stderr: expect.stringMatching(/^wrong\.yaml:6:/) })
+    expect(await rules('revert 99')).toMatchObject({ code: 2, stderr: 'There is no version 99 of the rules.\n' })
+    write('governed.yaml', 'rules: casino.yaml\n')
+    const governed = await rules('publish casino.yaml --config governed.yaml')
+    expect(governed).toMatchObject({ code: 2, stderr: expect.stringMatching(/casino\.yaml, and that file governs/) })
+  })
+
   it('backtest tells what would change, as a table and as JSON', async () => {
     const asJson = await rules('backtest casino.yaml --days 2 --format json')
     expect(asJson.code, asJson.stderr).toBe(0)

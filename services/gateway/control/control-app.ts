@@ -56,6 +56,7 @@ export async function buildControlApp({ relay, quarantine, figures, reload, onFa
   const fail = (code: ControlErrorCode, message: string) => ({ error: { code, message } })
   app.setErrorHandler((error: Error & { validation?: unknown; statusCode?: number }, _request, reply) => {
     if (error instanceof ControlFault) return reply.code(controlErrorCodes[error.code]).send(fail(error.code, error.message))
+    if (error.statusCode === 413) return reply.code(413).send(fail('too-large', 'The body of a request has at most 256 KiB: name fewer recipients'))
     if (error.validation !== undefined || (error.statusCode ?? 500) < 500) return reply.code(400).send(fail('bad-request', error.message))
     onFault(error)
     return reply.code(503).send(fail('unavailable', 'The spool or the event log cannot be used at the moment; see the log of the gateway'))
