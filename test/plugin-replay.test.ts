@@ -22,6 +22,7 @@ rules:
   - {id: virus, stage: complete, when: {check: plugin-scanner, is: infected}, then: {reject: {text: a virus}}, else: {weight: 1}, unknown: {weight: 4}}
   - {id: large, stage: complete, when: {check: plugin-scanner, is: skipped}, then: {quarantine: true}}
   - {id: probable, stage: complete, when: {check: plugin-scorer, is: probable}, then: {weight: 7}}
+  - {id: high, stage: complete, when: {attribute: score.scorer, above: 2.5}, then: {weight: 2}, else: {weight: 0.5}, unknown: {weight: 0.25}}
   - {id: signed, stage: complete, when: {check: plugin-signer, is: signed}, then: {reject: {text: too early}}}
 `
 
@@ -33,7 +34,7 @@ it('replays zero differences of messages that plug-ins found, skipped, missed or
     const word = words[(at += 1) % words.length]!
     if (word === 'fail') throw new Error('no answer')
     if (word === 'late') await new Promise((resolve) => setTimeout(resolve, 60))
-    return { result: word, detail: null }
+    return { result: word, detail: null, ...(word === 'clean' ? {} : { score: (at % 4) + 0.125 }) }
   }
   const plugin = (name: string, rest: Partial<Plugin>, own: Partial<SharedSettings> = {}): Plugin => ({
     kind: 'test',

@@ -49,6 +49,7 @@ export class GatewayConnection {
     const { status, body } = await this.#reached(() => askSocket(this.#socketPath, prefixed(question)))
     if (status === 200) return body
     const { code, message } = (body as ControlError).error
+    if (code === 'too-large') throw new ApiFault('bad-request', message)
     if (code === 'not-found' || code === 'bad-request') throw new ApiFault(code, message)
     throw new ApiFault(code === 'busy' ? 'gateway-busy' : 'gateway-unavailable', message)
   }

@@ -22,6 +22,7 @@ export const controlErrorCodes = {
   'not-found': 404,
   /** It is there, and at the moment this cannot be done to it. */
   busy: 409,
+  'too-large': 413,
   unavailable: 503,
   internal: 500,
 } as const

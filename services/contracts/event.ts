@@ -129,6 +129,8 @@ export const CheckResult = Type.Object({
   /** Every check and plug-in may answer `unknown`: it had no answer in time. */
   result: Type.String(),
   detail: orNull(Type.String()),
+  /** Of a plug-in that gives one; absent elsewhere, and in logs of the first versions. */
+  score: Type.Optional(Type.Number()),
   durationUs: micros,
   /** Position in `recipients` of the one that a check of stage rcpt was about; absent or `null` elsewhere. */
   recipient: Type.Optional(orNull(Type.Integer({ minimum: 0 }))),
@@ -224,6 +226,8 @@ export const DeliveryAttempted = Type.Object({
   /** Message octets sent to the next hop, the gateway's own headers included. */
   sentBytes: octets,
   durationUs: micros,
+  /** Who asked, since the try before, for this one at once; absent where nobody did. */
+  requestedBy: Type.Optional(Type.String()),
 })
 export type DeliveryAttempted = Static<typeof DeliveryAttempted>
 

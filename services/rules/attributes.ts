@@ -11,7 +11,7 @@
  */
 import type { Attachment, CheckResult, LoggedHeader, Remote, Tls, TransactionEnded } from '../contracts/event.ts'
 import { stages, type Stage } from '../contracts/vocabulary.ts'
-import { checkNamed, unknownResult } from './check-names.ts'
+import { checkNamed, skippedResult, unknownResult } from './check-names.ts'
 
 export type Attributes = {
   remote: Remote
@@ -33,7 +33,7 @@ export type Attributes = {
   attachments: readonly Attachment[]
   messageBytes: number | null
   /** Results of checks and plug-ins that a rule of this stage sees: those of `checksSeen`. */
-  checks: readonly { name: string; result: string; recipient?: number | null }[]
+  checks: readonly { name: string; result: string; score?: number; recipient?: number | null }[]
   /** In a replay: names of attributes that nobody looked up or logged. Where one has no value, nobody can tell it. */
   unlogged?: ReadonlySet<string> | null
 }
@@ -101,8 +101,8 @@ const fixedAttributes: readonly Attribute[] = [
 
 const byName = new Map(fixedAttributes.map((one) => [one.name, one]))
 
-/** Names to offer; `header.<Name>` and `check.<name>` stand for all of theirs. */
-export const attributeNames: readonly string[] = [...byName.keys(), 'header.<Name>', 'check.<name>']
+/** Names to offer; `header.<Name>`, `check.<name>` and `score.<name>` stand for all of theirs. */
+export const attributeNames: readonly string[] = [...byName.keys(), 'header.<Name>', 'check.<name>', 'score.<name>']
 
 /** The attribute of a name, or `null`. Header names ignore case and may have several values. */
 export function attributeNamed(name: string): Attribute | null {
@@ -110,6 +110,7 @@ export function attributeNamed(name: string): Attribute | null {
   if (fixed !== undefined) return fixed
   if (/^header\.[A-Za-z0-9][A-Za-z0-9-]*$/.test(name)) return headerAttribute(name)
   if (/^check\.[a-z0-9][a-z0-9-]*$/.test(name)) return checkAttribute(name)
+  if (/^score\.[a-z0-9][a-z0-9-]{0,40}$/.test(name)) return scoreAttribute(name)
   return null
 }
 
@@ -122,6 +123,7 @@ export function attributeNamesAt(stage: Stage): string[] {
   return attributeNames.filter((name) => {
     if (name === 'header.<Name>') return stages.indexOf('header') <= stages.indexOf(stage)
     if (name === 'check.<name>') return true
+    if (name === 'score.<name>') return stage === 'complete'
     return isKnownAt(byName.get(name)!, stage)
   })
 }
@@ -256,6 +258,23 @@ function checkAttribute(name: string): Attribute {
     if (several === null) return whole
     if (whole !== undefined) several.push(whole)
     return several.length === 1 ? several[0] : several
+  })
+}
+
+const scorePrefix = 'score.'
+
+/** The result that holds the score of this attribute, or `null` where it is none of a plug-in's score. */
+export function scoredCheckOf(attributeName: string): string | null {
+  return attributeName.startsWith(scorePrefix) ? `plugin-${attributeName.slice(scorePrefix.length)}` : null
+}
+
+function scoreAttribute(name: string): Attribute {
+  const wanted = scoredCheckOf(name)
+  const description = `number that the plug-in ${name.slice(scorePrefix.length)} gave the message`
+  // Nobody can tell the score of a plug-in that had no answer, or gives none; one that was not to look gave none.
+  return attribute(name, 'number', 'complete', description, (a) => {
+    const found = a.checks.find((check) => check.name === wanted)
+    return found?.score ?? (found?.result === skippedResult ? null : undefined)
   })
 }
 

@@ -22,6 +22,8 @@ export type KnownCheck = {
 }
 
 export const unknownResult = 'unknown'
+/** Of a plug-in that was not to look at this message. */
+export const skippedResult = 'skipped'
 
 /** Of the checks of stage `rcpt` there is a result for each recipient. */
 export const builtInChecks: readonly KnownCheck[] = [

@@ -5,7 +5,7 @@
  *      sets by swapping one reference, and a session keeps the one it began with.
  */
 import { stages, type Stage } from '../contracts/vocabulary.ts'
-import { attributeNamed, type Attribute } from './attributes.ts'
+import { attributeNamed, scoredCheckOf, type Attribute } from './attributes.ts'
 import { compileCondition, listScope, type CompiledCondition, type ConditionScope } from './compile-condition.ts'
 import type { Branch, Condition, Rule, Ruleset } from './ruleset.ts'
 import { rulesetHash } from './ruleset-hash.ts'
@@ -108,7 +108,8 @@ function markHeaderNames({ rules }: Ruleset): string[] {
 
 function needsByStage(stageRules: CompiledRuleset['stageRules']): CompiledRuleset['asksAt'] {
   const needsOf = (stage: Stage): StageNeeds => {
-    const names = new Set(stageRules[stage].flatMap(({ rule }) => attributesAskedBy(rule.when)))
+    const asked = stageRules[stage].flatMap(({ rule }) => attributesAskedBy(rule.when))
+    const names = new Set([...asked, ...asked.flatMap(scoredCheck)])
     const checks = [...names].filter((name) => name.startsWith(checkPrefix))
     return {
       checks: new Set(checks.map((name) => name.slice(checkPrefix.length))),
@@ -119,6 +120,12 @@ function needsByStage(stageRules: CompiledRuleset['stageRules']): CompiledRulese
 }
 
 const checkPrefix = 'check.'
+
+/** Who asks for a score asks for the result that holds it. */
+function scoredCheck(attributeName: string): string[] {
+  const check = scoredCheckOf(attributeName)
+  return check === null ? [] : [checkPrefix + check]
+}
 
 /** Names of all attributes in a condition; of checks `check.<name>`. */
 export function attributesAskedBy(condition: Condition): string[] {

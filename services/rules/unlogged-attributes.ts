@@ -7,6 +7,7 @@
  */
 import type { TransactionEnded } from '../contracts/event.ts'
 import { stages, type Stage } from '../contracts/vocabulary.ts'
+import { scoredCheckOf } from './attributes.ts'
 import type { CompiledRuleset } from './compile-ruleset.ts'
 import type { UnloggedAttributes } from './simulate-transaction.ts'
 import { unloggedHeaderNames } from './unlogged-headers.ts'
@@ -49,6 +50,9 @@ export class UnloggedFinder {
       if (lookedUp.has(name)) {
         const isKnown = name !== 'remote.country' && isNameKnown
         if (!isKnown && !ran.some((one) => this.#judgedBy.asksAt[one].attributes.has(name))) unlogged.add(name)
+      } else if (scoredCheckOf(name) !== null) {
+        // Scores are logged where there are any; that rules of those days compared them says that they were looked at.
+        if (!ran.some((one) => this.#judgedBy.asksAt[one].attributes.has(name))) unlogged.add(name)
       } else if (name.startsWith('header.')) {
         const header = name.slice('header.'.length).toLowerCase()
         const isLogged = this.#judgedBy.headerNames.has(header) || (!isHeaderCut && !unloggedHeaderNames.test(header))

@@ -73,8 +73,8 @@ export async function buildControlApp({ relay, quarantine, figures, reload, onFa
       })
 
       server.get('/queue', { schema: { querystring: QueueQuery } }, ({ query }) => queuePage(relay, query))
-      server.post('/queue/:id/retry', { schema: { params: QueueIdParams, body: ControlActor } }, async ({ params }) => {
-        if (!relay.retryNow(params.id)) throw new ControlFault('busy', `${params.id} does not wait for a retry: it is unknown, held, or under way`)
+      server.post('/queue/:id/retry', { schema: { params: QueueIdParams, body: ControlActor } }, async ({ params, body }) => {
+        if (!relay.retryNow(params.id, body.by)) throw new ControlFault('busy', `${params.id} does not wait for a retry: it is unknown, held, or under way`)
         return { done: true }
       })
       server.delete('/queue/:id', { schema: { params: QueueIdParams, body: ControlActor } }, async ({ params, body }) => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { configOf } from '../../../test/gateway-harness.ts'
-import type { GatewayFigures, HeldMessageView, QuarantineList, QueueList } from '../../contracts/control.ts'
+import type { ControlError, GatewayFigures, HeldMessageView, QuarantineList, QueueList } from '../../contracts/control.ts'
 import type { TollgateEvent } from '../../contracts/event.ts'
 import { openOperatorLog } from '../../kit/operator-log.ts'
 import { askSocket, gatewaySocketPath, SocketUnanswered, type SocketQuestion } from '../../kit/socket-request.ts'
@@ -136,9 +136,23 @@ it.each([
   expect(answer.body).toMatchObject({ error: { code: status === 404 ? 'not-found' : 'bad-request' } })
 })
 
+it.each([
+  ['POST', 'quarantine', '/release'],
+  ['DELETE', 'quarantine', ''],
+  ['POST', 'queue', '/retry'],
+  ['DELETE', 'queue', ''],
+  ['GET', 'quarantine', '/raw'],
+] as const)('%s of %s takes no path for an id, however it is written', async (method, place, act) => {
+  gateway = await startGateway({ config: config(), log })
+  for (const id of ['..%2f..%2fevents', '%2e%2e', '..%5c..', '%2fetc%2fpasswd', '00000000-0000-7000-8000-00000000000%2f']) {
+    const answer = await ask({ method, path: `/${place}/${id}${act}`, ...(method === 'GET' ? {} : { body: { by: 'anna' } }) })
+    expect([id, answer.status, (answer.body as ControlError).error.code]).toEqual([id, 400, 'bad-request'])
+  }
+})
+
 it('a request that is too large is refused, and the gateway goes on', async () => {
   gateway = await startGateway({ config: config(), log })
   const answer = await ask({ method: 'POST', path: '/quarantine/00000000-0000-7000-8000-000000000000/release', body: { by: 'a'.repeat(300_000) } })
-  expect(answer.status).toBe(400)
+  expect(answer).toMatchObject({ status: 413, body: { error: { code: 'too-large' } } })
   expect((await ask({ method: 'GET', path: '/figures' })).status).toBe(200)
 })

@@ -9,13 +9,13 @@ import { AssertionError } from 'node:assert'
 import type { CheckResult } from '../../contracts/event.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Logger } from '../../kit/operator-log.ts'
-import { unknownResult } from '../../rules/check-names.ts'
+import { skippedResult, unknownResult } from '../../rules/check-names.ts'
 import { cutText } from '../data/header-section.ts'
 import type { Envelope } from '../spool/spool-contract.ts'
 import { acceptedRecipients, type Transaction } from '../session/transaction.ts'
 import { Breaker } from './breaker.ts'
 import type { PluginMessage } from './plugin-contract.ts'
-import { MessageFailure, skippedResult, type Plugin, type PluginFinding } from './plugin.ts'
+import { MessageFailure, type Plugin, type PluginFinding } from './plugin.ts'
 import { Turns } from './turns.ts'
 
 export type PluginDeps = { clock: Clock; log: Pick<Logger, 'info' | 'warn' | 'error'> }
@@ -64,11 +64,12 @@ export class GuardedPlugin {
     work: (message: PluginMessage, signal: AbortSignal) => Promise<Value>,
   ): Promise<GuardedResult<Value>> {
     const startedUs = this.#deps.clock.monotonicUs()
-    const result = (result: string, detail: string | null): CheckResult => ({
+    const result = (result: string, detail: string | null, score?: number): CheckResult => ({
       name,
       stage: 'complete',
       result,
       detail: detail === null ? null : oneLine(detail),
+      ...(score === undefined ? {} : { score }),
       durationUs: this.#deps.clock.monotonicUs() - startedUs,
     })
     const { maxBytes, onFailure } = this.plugin.settings
@@ -83,7 +84,8 @@ export class GuardedPlugin {
     try {
       const value = await this.#withinLimits(message, work)
       if (!resultPattern.test(value.result)) throw new MessageFailure(`it gave the result "${value.result.slice(0, 60)}", which is no short word`)
-      return { value, found: result(value.result, value.detail), failure: null }
+      if (value.score !== undefined && !Number.isFinite(value.score)) throw new MessageFailure('it gave a score that is no number')
+      return { value, found: result(value.result, value.detail, value.score), failure: null }
     } catch (error) {
       return failed((error as Error).message)
     }

@@ -18,8 +18,11 @@ export type SharedSettings = {
   onFailure: 'open' | 'closed'
 }
 
-/** `result`: a short word that rules can ask for. `detail`: what a person wants to read in the log. */
-export type PluginFinding = { result: string; detail: string | null }
+/**
+ * `result`: a short word that rules can ask for. `detail`: what a person wants to read in the log. `score`: a number that
+ * rules can compare, as it is to be logged.
+ */
+export type PluginFinding = { result: string; detail: string | null; score?: number }
 
 /** A plug-in looks at a message (`scan`), or does something with one that was accepted (`prepare`), or both. */
 export interface Plugin {
@@ -46,4 +49,3 @@ export class MessageFailure extends Error {
   override readonly name = 'MessageFailure'
 }
 
-export const skippedResult = 'skipped'

@@ -1,6 +1,11 @@
 /** What the score of a spam filter is called, by thresholds: rules are pure and give each word its own weight. */
 export type ScoreThresholds = { probable: number; certain: number }
 
+/** As it is logged, and so as rules see it. */
+export function loggedScore(score: number): number {
+  return Number(score.toFixed(3))
+}
+
 export function scoreWord(score: number, { probable, certain }: ScoreThresholds): 'ham' | 'probable' | 'certain' {
   return score >= certain ? 'certain' : score >= probable ? 'probable' : 'ham'
 }

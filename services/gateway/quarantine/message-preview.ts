@@ -10,6 +10,7 @@ import { open } from 'node:fs/promises'
 import libmime from 'libmime'
 import type { HeldMessageView } from '../../contracts/control.ts'
 import { visibleText } from '../../kit/visible-text.ts'
+import { charsetText } from '../data/charset-text.ts'
 import { decodedWords, fieldValue, HeaderCollector, parseHeaderSection, subjectOf, type HeaderField } from '../data/header-section.ts'
 import { MimeWalk } from '../data/mime-walk.ts'
 import type { MessageOctets } from '../spool/message-store.ts'
@@ -112,7 +113,7 @@ function findText(fields: readonly HeaderField[], body: Buffer, depth: number, f
   if (parameters(fieldValue(fields, 'content-disposition') ?? '').value === 'attachment') return
   if (type.value !== 'text/plain' && type.value !== 'text/html') return
   const octets = decodedContent(body.subarray(2), fieldValue(fields, 'content-transfer-encoding'))
-  const text = inCharset(octets, type.params['charset'] ?? 'utf-8')
+  const text = charsetText(octets, type.params['charset'] ?? 'utf-8')
   if (type.value === 'text/plain') found.plain = text
   else found.html ??= text
 }
@@ -137,16 +138,6 @@ function decodedContent(octets: Buffer, encoding: string | null): Buffer {
   if (name !== 'quoted-printable') return octets
   const text = octets.toString('latin1').replace(/=[ \t]{0,100}\r?\n/g, '')
   return Buffer.from(text.replace(/=([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))), 'latin1')
-}
-
-function inCharset(octets: Buffer, charset: string): string {
-  try {
-    return new TextDecoder(charset.trim()).decode(octets)
-  } catch (error) {
-    // A charset that nobody knows: octets that are ASCII can be read all the same.
-    if (error instanceof RangeError) return octets.toString('latin1')
-    throw error
-  }
 }
 
 function parameters(value: string): { value: string; params: Record<string, string> } {

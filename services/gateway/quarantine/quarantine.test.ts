@@ -86,6 +86,25 @@ describe('the quarantine', () => {
     expect(await open.quarantine.release(queueId, null, 'anna')).toEqual({ outcome: 'not-found' })
   })
 
+  it('a message released twice at the same moment goes out once and is told once', async () => {
+    const open = await start()
+    const queueId = await accept(open, ['a@example.org'])
+    const both = await Promise.all([open.quarantine.release(queueId, null, 'anna'), open.quarantine.release(queueId, null, 'ben')])
+    expect(both.map(({ outcome }) => outcome)).toEqual(['released', 'not-found'])
+    await eventually(() => finished().length === 1)
+    expect([received(), released().map(({ by }) => by)]).toEqual([['a@example.org'], ['anna']])
+  })
+
+  it('a message that is being deleted can be neither released nor deleted again', async () => {
+    const open = await start()
+    const queueId = await accept(open, ['a@example.org'])
+    const deletion = open.quarantine.delete(queueId, 'anna')
+    expect(await open.quarantine.release(queueId, null, 'ben')).toEqual({ outcome: 'not-found' })
+    expect(await open.quarantine.delete(queueId, 'ben')).toBe('not-found')
+    expect(await deletion).toBe('deleted')
+    expect(log.bodies.map(({ kind }) => kind)).toEqual(['quarantine.deleted'])
+  })
+
   it('a message released to some of its recipients stays held from the others, over a restart too', async () => {
     const first = await start()
     const queueId = await accept(first, ['a@example.org', 'b@example.org', 'c@example.org'], { heldByRuleId: 'r7' })

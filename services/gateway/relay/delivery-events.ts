@@ -11,6 +11,7 @@ export type DeliveryAttempt = {
   tls: Tls | null
   recipients: DeliveryResult[]
   sentBytes: number
+  requestedBy?: string
 }
 
 export function deliveryAttempted(attempt: DeliveryAttempt): EventBody<DeliveryAttempted> {
@@ -26,6 +27,7 @@ export function deliveryAttempted(attempt: DeliveryAttempt): EventBody<DeliveryA
     recipients: attempt.recipients,
     sentBytes: attempt.sentBytes,
     durationUs: attempt.durationUs,
+    ...(attempt.requestedBy === undefined ? {} : { requestedBy: attempt.requestedBy }),
   }
 }
 

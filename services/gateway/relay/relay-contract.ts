@@ -35,8 +35,8 @@ export interface Relay {
   counts(): QueueCounts
   list(): Iterable<QueueEntry>
   routes(): RouteState[]
-  /** Tries all of the message that waits, at once; false when it is unknown, held, or under way already. */
-  retryNow(queueId: string): boolean
+  /** Tries all of the message that waits, at once, and tells with the try who asked; false when it is unknown, held, or under way already. */
+  retryNow(queueId: string, by: string): boolean
   /** Takes a message out of the queue for good: its waiting recipients count as failed. False when unknown, held or under way. */
   remove(queueId: string, by: string): Promise<boolean>
 }

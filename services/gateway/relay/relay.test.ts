@@ -278,7 +278,7 @@ describe('the relay', () => {
     expect(log.bodies.map((body) => body.kind).sort()).toEqual(['delivery.attempted', 'message.finished'])
   })
 
-  it('retry now tries a deferred message at once, and one behind a next hop that is down too', async () => {
+  it('retry now tries a deferred message at once, and one behind a next hop that is down too, and tells who asked', async () => {
     let isOpen = false
     const sink = await sinkWith({ refuseRecipient: () => (isOpen ? null : { code: 451, text: 'later' }) })
     const port = await closedPort()
@@ -289,10 +289,13 @@ describe('the relay', () => {
     await eventually(() => open.relay.routes()[1]!.downBecause !== null && open.relay.counts().deferredCount === 2)
     isOpen = true
     await sinkWith({ port })
-    expect(open.relay.retryNow(first)).toBe(true)
-    expect(open.relay.retryNow(second)).toBe(true)
+    expect(open.relay.retryNow(first, 'anna')).toBe(true)
+    expect(open.relay.retryNow(second, 'anna')).toBe(true)
     await waitForFinished(2)
-    expect(open.relay.retryNow(first)).toBe(false)
+    expect(open.relay.retryNow(first, 'anna')).toBe(false)
+    const requests = log.of('delivery.attempted').map((body) => [body.queueId, body.requestedBy])
+    expect(requests.filter(([, by]) => by !== undefined)).toEqual(expect.arrayContaining([[first, 'anna'], [second, 'anna']]))
+    expect(requests.slice(0, 2).map(([, by]) => by)).toEqual([undefined, undefined])
   })
 
   it('a removed message leaves the queue for good, and its event says so', async () => {

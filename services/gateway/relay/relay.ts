@@ -43,6 +43,8 @@ type Tracked = {
   lastErrors: Map<number, string>
   /** Recipients that wait for a next hop that is down and were told so in an event. */
   heldUp: Set<number>
+  /** Recipients for whom somebody asked for a try at once, and who: told with the next one. */
+  requestedBy: Map<number, string>
   /** Recipients whose delivery an operator gave up: nobody wants to see them in quarantine. */
   removed: Set<number>
   unfinishedWrites: Set<Promise<void>>
@@ -141,13 +143,18 @@ export class DeliveryRelay implements Relay {
     }))
   }
 
-  retryNow(queueId: string): boolean {
+  retryNow(queueId: string, by: string): boolean {
     const isWanted = (job: DeliveryJob) => job.message.queueId === queueId
     const due = this.#agenda.takeWhere(isWanted)
+    const tracked = this.#tracked.get(queueId)
+    const noteRequest = (job: DeliveryJob) => job.recipients.forEach((position) => tracked?.requestedBy.set(position, by))
+    due.forEach(noteRequest)
     for (const job of due) this.#dispatch(job.message, job.recipients)
     let isWaiting = due.length > 0
     for (const route of this.#routes) {
-      if (route.down === null || ![...route.waiting].some(isWanted)) continue
+      const held = route.down === null ? [] : [...route.waiting].filter(isWanted)
+      if (held.length === 0) continue
+      held.forEach(noteRequest)
       route.probeNow()
       isWaiting = true
     }
@@ -298,7 +305,7 @@ export class DeliveryRelay implements Relay {
     const tracked = this.#tracked.get(job.message.queueId)
     if (tracked === undefined) return
     this.#store.forgetOctets(job.message)
-    const untold = job.recipients.filter((position) => !tracked.heldUp.has(position))
+    const untold = job.recipients.filter((position) => !tracked.heldUp.has(position) || tracked.requestedBy.has(position))
     if (untold.length === 0) return
     for (const position of untold) tracked.heldUp.add(position)
     this.#record(tracked, { message: job.message, recipients: untold }, route, deferredAll({ ...job, recipients: untold }, reason))
@@ -387,6 +394,7 @@ export class DeliveryRelay implements Relay {
       tls: result.tls,
       recipients: results,
       sentBytes: result.sentBytes,
+      ...requestOf(tracked, job),
     })
     const serial = message.state.lastSerial + 1
     this.#follow(tracked, this.#store.recordAttempt(message, { serial, recipients: job.recipients, expired, body }))
@@ -431,7 +439,7 @@ export class DeliveryRelay implements Relay {
   }
 
   #track(message: StoredMessage): Tracked {
-    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), removed: new Set(), unfinishedWrites: new Set() }
+    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), requestedBy: new Map(), removed: new Set(), unfinishedWrites: new Set() }
     this.#tracked.set(message.queueId, tracked)
     return tracked
   }
@@ -496,4 +504,11 @@ function entryOf(message: StoredMessage, lastErrors: Map<number, string>): Omit<
     ),
     attemptCount: Math.max(0, ...Object.values(state.attemptCounts)),
   }
+}
+
+/** Each request is told once. */
+function requestOf({ requestedBy }: Tracked, { recipients }: DeliveryJob): { requestedBy?: string } {
+  const [by] = recipients.flatMap((position) => requestedBy.get(position) ?? [])
+  for (const position of recipients) requestedBy.delete(position)
+  return by === undefined ? {} : { requestedBy: by }
 }

@@ -11,7 +11,8 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { ClamdSettings } from '../../../kit/plugin-settings.ts'
 import { DaemonConnection } from '../daemon-connection.ts'
 import type { PluginMessage } from '../plugin-contract.ts'
-import { MessageFailure, skippedResult, type Plugin, type PluginFinding } from '../plugin.ts'
+import { skippedResult } from '../../../rules/check-names.ts'
+import { MessageFailure, type Plugin, type PluginFinding } from '../plugin.ts'
 
 const frameBytes = 256 * 1024
 const versionMs = 60_000

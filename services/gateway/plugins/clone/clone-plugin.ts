@@ -14,7 +14,8 @@ import { parseHeaderSection } from '../../data/header-section.ts'
 import { envelopeRecipient } from '../../session/envelope.ts'
 import type { EnvelopeRecipient } from '../../spool/spool-contract.ts'
 import type { PluginMessage } from '../plugin-contract.ts'
-import { MessageFailure, skippedResult, type Plugin } from '../plugin.ts'
+import { skippedResult } from '../../../rules/check-names.ts'
+import { MessageFailure, type Plugin } from '../plugin.ts'
 
 export function clonePlugin(settings: Static<typeof CloneSettings>, hostname: string): Plugin {
   const wanted = new Set(settings.of.map(normalizedDomain))

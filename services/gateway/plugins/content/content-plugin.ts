@@ -6,7 +6,8 @@
  */
 import type { Static } from 'typebox'
 import type { ContentSettings } from '../../../kit/plugin-settings.ts'
-import { skippedResult, type Plugin } from '../plugin.ts'
+import { skippedResult } from '../../../rules/check-names.ts'
+import type { Plugin } from '../plugin.ts'
 import { ContentLists } from './content-lists.ts'
 import { ContentReader } from './read-content.ts'
 

@@ -3,27 +3,20 @@
  *
  * Why  one pass each, by position: a text of a million `<` must cost no more than another of its length.
  */
+import { charsetText } from '../../data/charset-text.ts'
+
 const blockTag = /^\/?(?:p|div|br|li|ul|ol|td|th|tr|table|h[1-6]|title|blockquote|hr)\b/i
 const hidden = /^(script|style)\b/i
 const named: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ' }
 
 export function plainText(octets: Buffer, type: string, charset: string): string {
-  const text = decodedText(octets, charset)
+  const text = charsetText(octets, charset)
   return oneBlank(type === 'text/html' ? withoutTags(text) : text)
 }
 
 export function oneBlank(text: string): string {
   // Soft hyphens and zero-width characters are not seen, and would split a word.
   return text.replace(/[\u00ad\u200b-\u200d\u2060\ufeff]/g, '').replace(/\s+/g, ' ')
-}
-
-function decodedText(octets: Buffer, charset: string): string {
-  try {
-    return new TextDecoder(charset === '' || charset === 'us-ascii' ? 'utf-8' : charset).decode(octets)
-  } catch (error) {
-    if (error instanceof RangeError) return octets.toString('latin1')
-    throw error
-  }
 }
 
 function withoutTags(html: string): string {

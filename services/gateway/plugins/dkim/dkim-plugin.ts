@@ -17,7 +17,8 @@ import { fieldValue, parseHeaderSection } from '../../data/header-section.ts'
 import { withTaggedSubject } from '../../relay/tagged-subject.ts'
 import type { Envelope } from '../../spool/spool-contract.ts'
 import type { PluginMessage } from '../plugin-contract.ts'
-import { skippedResult, type Plugin, type PreparedMessage } from '../plugin.ts'
+import { skippedResult } from '../../../rules/check-names.ts'
+import type { Plugin, PreparedMessage } from '../plugin.ts'
 import { readSigningKeys, type SigningKey } from './signing-keys.ts'
 
 /** The event loop gets its turn behind each. */

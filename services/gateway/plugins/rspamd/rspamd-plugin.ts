@@ -8,9 +8,10 @@
 import type { Static } from 'typebox'
 import type { RspamdSettings } from '../../../kit/plugin-settings.ts'
 import { acceptedRecipients, type Transaction } from '../../session/transaction.ts'
-import { MessageFailure, skippedResult, type Plugin, type PluginFinding } from '../plugin.ts'
+import { skippedResult } from '../../../rules/check-names.ts'
+import { MessageFailure, type Plugin, type PluginFinding } from '../plugin.ts'
 import { getText, postMessage, type HttpAnswer } from '../post-message.ts'
-import { scoreText, scoreWord, type ScoreThresholds } from '../spam-score.ts'
+import { loggedScore, scoreText, scoreWord, type ScoreThresholds } from '../spam-score.ts'
 
 /** More of them tell rspamd nothing new, and a header has its limits. */
 const recipientsTold = 50
@@ -61,7 +62,7 @@ function findingOf({ status, body }: HttpAnswer, scores: ScoreThresholds): Plugi
   const symbols = Object.values(answer.symbols ?? {}).sort((a, b) => Math.abs(b.score) - Math.abs(a.score))
   const names = symbols.map((symbol) => `${symbol.name} ${Number(symbol.score.toFixed(2))}`)
   const result = action === 'reject' ? 'certain' : scoreWord(score, scores)
-  return { result, detail: `${action}; ${scoreText(score, required, names)}` }
+  return { result, detail: `${action}; ${scoreText(score, required, names)}`, score: loggedScore(score) }
 }
 
 type RspamdAnswer = {

@@ -11,7 +11,7 @@ import type { SpamdSettings } from '../../../kit/plugin-settings.ts'
 import { receivedHeader } from '../../session/received-header.ts'
 import { DaemonConnection } from '../daemon-connection.ts'
 import { MessageFailure, type Plugin, type PluginFinding } from '../plugin.ts'
-import { scoreText, scoreWord, type ScoreThresholds } from '../spam-score.ts'
+import { loggedScore, scoreText, scoreWord, type ScoreThresholds } from '../spam-score.ts'
 
 /** Exit codes of sysexits.h that say nothing about the message: software, temporary failure, time-out. */
 const brokenCodes = [69, 70, 71, 74, 75, 79]
@@ -61,5 +61,5 @@ function findingOf(answer: string, scores: ScoreThresholds): PluginFinding {
   const [, score, limit] = /^Spam: *\S+ *; *(-?[\d.]+) *\/ *(-?[\d.]+)/im.exec(head) ?? []
   if (score === undefined || end < 0) throw new MessageFailure('spamd answered without a score')
   const names = answer.slice(end + 4).split(/[,\s]+/).filter((name) => name !== '')
-  return { result: scoreWord(Number(score), scores), detail: scoreText(Number(score), Number(limit), names) }
+  return { result: scoreWord(Number(score), scores), detail: scoreText(Number(score), Number(limit), names), score: loggedScore(Number(score)) }
 }
