@@ -74,6 +74,9 @@ export const LoggedRecipient = Type.Object({
   reply: Reply,
   /** The client that the gateway acted on; billing finds the owner itself. */
   clientId: orNull(Type.String()),
+  /** What the sender wants to be told (NOTIFY and ORCPT of RFC 3461); absent where it said nothing. */
+  notify: Type.Optional(Type.Array(Type.Enum(['never', 'success', 'failure', 'delay']))),
+  originalRecipient: Type.Optional(Type.String()),
 })
 export type LoggedRecipient = Static<typeof LoggedRecipient>
 
@@ -186,6 +189,10 @@ export const TransactionEnded = Type.Object({
   /** sha256 of the message as received. */
   digest: orNull(hash),
   duplicateOf: orNull(uuidV7),
+  /** RET and ENVID of MAIL (RFC 3461); absent where neither was given. */
+  dsn: Type.Optional(
+    Type.Object({ return: orNull(Type.Enum(['full', 'headers'])), envelopeId: orNull(Type.String()) }),
+  ),
   timings: Type.Object({
     connectUs: orNull(micros),
     heloUs: orNull(micros),
@@ -240,6 +247,8 @@ export const MessageFinished = Type.Object({
   failedCount: count,
   expiredCount: count,
   ageMs: count,
+  /** Queue id of the report that tells the sender what became of it (RFC 3464); absent where none was due. */
+  reportId: Type.Optional(uuidV7),
 })
 export type MessageFinished = Static<typeof MessageFinished>
 

@@ -10,6 +10,8 @@
 import { createReadStream } from 'node:fs'
 import type { Reply } from '../../contracts/event.ts'
 import type { MessageOctets, StoredMessage } from '../spool/message-store.ts'
+import type { Envelope, EnvelopeRecipient } from '../spool/spool-contract.ts'
+import { xtext } from '../verbs/dsn-parameters.ts'
 import { headerFirst } from './header-first.ts'
 import { markedMessage, type Marking } from './mark-message.ts'
 import { DialogError, type NextHopDialog } from './next-hop-dialog.ts'
@@ -26,6 +28,7 @@ export type Offered = {
   eightBitMime: boolean
   smtpUtf8: boolean
   startTls: boolean
+  dsn: boolean
   size: boolean
   /** 0: no limit told. */
   maxSizeBytes: number
@@ -34,7 +37,13 @@ export type Offered = {
 /** One message for one route: at most `recipientsPerTransaction` of its recipients, by position. */
 export type DeliveryJob = { message: StoredMessage; recipients: number[] }
 
-export type RecipientResult = { outcome: 'delivered' | 'deferred' | 'failed'; reply: Reply | null; error: string | null }
+export type RecipientResult = {
+  outcome: 'delivered' | 'deferred' | 'failed'
+  reply: Reply | null
+  error: string | null
+  /** The next hop knows what the sender wants to be told, and tells it. */
+  isReportPassedOn?: boolean
+}
 
 /** Results stand in the order of `job.recipients`. */
 export type TransactionResult = { results: RecipientResult[]; sentBytes: number }
@@ -128,7 +137,7 @@ export async function deliverMessage(context: TransactionContext, current: Annou
     const final = await dialog.reply(limits.finalReplyMs)
     if (final.code === 421) return closing(final)
     const outcome: RecipientResult = isPositive(final)
-      ? { outcome: 'delivered', reply: final, error: null }
+      ? { outcome: 'delivered', reply: final, error: null, isReportPassedOn: context.offered.dsn }
       : refusedBy(final)
     return { result: settleOpen(outcome), next, closedBecause: null }
   } catch (error) {
@@ -171,8 +180,27 @@ function commandsOf(job: DeliveryJob, offered: Offered): string[] {
   if (offered.size) mail += ` SIZE=${sizeBytes + Buffer.byteLength(envelope.prependedHeaders)}`
   if (offered.eightBitMime && envelope.is8BitMime) mail += ' BODY=8BITMIME'
   if (offered.smtpUtf8 && envelope.isSmtpUtf8) mail += ' SMTPUTF8'
-  const recipients = job.recipients.map((position) => `RCPT TO:<${envelope.recipients[position]!.address}>\r\n`)
+  if (offered.dsn) mail += returnParameters(envelope)
+  const recipients = job.recipients.map((position) => {
+    const recipient = envelope.recipients[position]!
+    return `RCPT TO:<${recipient.address}>${offered.dsn ? notifyParameters(recipient) : ''}\r\n`
+  })
   return [`${mail}\r\n`, ...recipients, 'DATA\r\n']
+}
+
+function returnParameters({ dsn }: Envelope): string {
+  if (dsn === undefined) return ''
+  const ret = dsn.return === null ? '' : ` RET=${dsn.return === 'full' ? 'FULL' : 'HDRS'}`
+  return dsn.envelopeId === null ? ret : `${ret} ENVID=${xtext(dsn.envelopeId)}`
+}
+
+/** As the sender gave them: where it gave none, none are made up. */
+function notifyParameters({ named }: EnvelopeRecipient): string {
+  if (named === undefined) return ''
+  const notify = named.notify === null ? '' : ` NOTIFY=${named.notify.join(',').toUpperCase()}`
+  if (named.originalRecipient === null) return notify
+  const [type, address] = named.originalRecipient.split(/;(.*)/s)
+  return isAscii(address!) ? `${notify} ORCPT=${type};${xtext(address!)}` : notify
 }
 
 async function writeContent(

@@ -38,6 +38,8 @@ export type FinishedMessage = {
   deliveredCount: number
   failedCount: number
   expiredCount: number
+  /** Of the report to its sender, where one was due. */
+  reportId?: string | undefined
 }
 
 export function messageFinished(message: FinishedMessage): EventBody<MessageFinished> {
@@ -50,5 +52,6 @@ export function messageFinished(message: FinishedMessage): EventBody<MessageFini
     expiredCount: message.expiredCount,
     // The clock may have been set back meanwhile.
     ageMs: Math.max(0, message.finishedAtMs - message.acceptedAtMs),
+    ...(message.reportId === undefined ? {} : { reportId: message.reportId }),
   }
 }

@@ -169,6 +169,7 @@ function offeredBy(text: string): Offered {
     eightBitMime: has('8BITMIME'),
     smtpUtf8: has('SMTPUTF8'),
     startTls: has('STARTTLS'),
+    dsn: has('DSN'),
     size: size !== undefined,
     maxSizeBytes: Number(size?.[1] ?? 0) || 0,
   }

@@ -7,17 +7,21 @@
  *         only after both are durable. A crash in between repeats an event, or at worst a delivery; it loses neither.
  * Fails   without an event log, finished messages wait here and their events are tried again.
  */
+import { randomBytes } from 'node:crypto'
+import { open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { domainOf, normalizedDomain } from '../../contracts/address.ts'
 import type { DeliveryResult, EventBody, Tls } from '../../contracts/event.ts'
+import { transactionIdOf } from '../../contracts/transaction-id.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Config } from '../../kit/config.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
 import type { MessageStore, StoredMessage } from '../spool/message-store.ts'
-import type { RecipientState, RecordedFreeing } from '../spool/record.ts'
+import { applyReported, type RecipientState, type RecordedFreeing } from '../spool/record.ts'
 import { Agenda } from './agenda.ts'
 import type { DeliveryJob, RecipientResult, TransactionResult } from './deliver-message.ts'
+import { deliveryReport, reportedRecipients } from './delivery-report.ts'
 import { deliveryAttempted, messageFinished } from './delivery-events.ts'
 import type { QueueCounts, QueueEntry, Relay, RouteState } from './relay-contract.ts'
 import { markingOf } from './mark-message.ts'
@@ -47,6 +51,8 @@ type Tracked = {
   requestedBy: Map<number, string>
   /** Recipients whose delivery an operator gave up: nobody wants to see them in quarantine. */
   removed: Set<number>
+  /** Recipients of whom a report is being written. */
+  reporting: Set<number>
   unfinishedWrites: Set<Promise<void>>
 }
 
@@ -54,6 +60,7 @@ const noRoute = { name: '', host: '', port: 0 }
 const eventRetryMs = 1_000
 const expirySweepMs = 60_000
 const longestReplyLength = 1_000
+const returnedBytes = 64 * 1024
 
 export class DeliveryRelay implements Relay {
   readonly #options: RelayOptions
@@ -397,7 +404,12 @@ export class DeliveryRelay implements Relay {
       ...requestOf(tracked, job),
     })
     const serial = message.state.lastSerial + 1
-    this.#follow(tracked, this.#store.recordAttempt(message, { serial, recipients: job.recipients, expired, body }))
+    const unreported = job.recipients.filter((position, index) => {
+      const { outcome, isReportPassedOn } = result.results[index]!
+      return outcome === 'delivered' && isReportPassedOn !== true && message.envelope.recipients[position]!.named?.notify?.includes('success') === true
+    })
+    const attempt = { serial, recipients: job.recipients, expired, body, ...(unreported.length > 0 ? { unreported } : {}) }
+    this.#follow(tracked, this.#store.recordAttempt(message, attempt))
     const logged = this.#append(body)
     const isLast = message.state.recipients.every((state) => state !== 'waiting')
     this.#follow(tracked, isLast ? logged : logged.then(() => this.#store.recordLogged(message, serial)))
@@ -409,9 +421,15 @@ export class DeliveryRelay implements Relay {
     const { recipients } = message.envelope
     const count = (wanted: RecipientState) =>
       message.state.recipients.filter((state, position) => state === wanted && recipients[position]!.isClone !== true).length
+    if (!(await this.#report(tracked))) return
+    // While the report was made durable an operator may have let somebody go.
+    if (message.state.recipients.includes('waiting')) return
     const failedCount = count('failed')
     const expiredCount = count('expired')
-    const isUndeliverable = failedCount + expiredCount > tracked.removed.size
+    const isUndeliverable = message.state.recipients.some((state, position) => {
+      const isTold = tracked.removed.has(position) || (message.state.reported ?? []).includes(position)
+      return (state === 'failed' || state === 'expired') && recipients[position]!.isClone !== true && !isTold
+    })
     // A rule keeps a recipient back: something is left to do, as for a message that is held whole.
     const isHeld = count('held') > 0
     if (isUndeliverable || isHeld) {
@@ -426,6 +444,7 @@ export class DeliveryRelay implements Relay {
         deliveredCount: count('delivered'),
         failedCount,
         expiredCount,
+        reportId: message.state.reportId,
       })
       this.#follow(tracked, this.#append(finished))
       if (!(await this.#written(tracked))) return
@@ -438,8 +457,62 @@ export class DeliveryRelay implements Relay {
     if (isUndeliverable) this.#options.log.warn({ queueId, failedCount, expiredCount }, 'Mail could not be delivered: it is kept in quarantine as undeliverable')
   }
 
+  /**
+   * Tells the sender, where it may be told. One record makes the report durable and says that it was made: a crash
+   * leaves both or neither. False where the gateway stops before.
+   */
+  async #report({ message, removed, reporting }: Tracked): Promise<boolean> {
+    const { clock, config, log } = this.#options
+    const due = reportedRecipients(message).filter(
+      ({ position }) => !(removed.has(position) || reporting.has(position) || (message.state.reported ?? []).includes(position)),
+    )
+    if (due.length === 0) return true
+    for (const { position } of due) reporting.add(position)
+    const original = await this.#beginningOf(message)
+    const nowMs = clock.nowMs()
+    const reportId = transactionIdOf(nowMs, randomBytes(10))
+    const { envelope, octets } = deliveryReport(message, due, original, { reportId, hostname: config.smtp.hostname ?? hostname(), nowMs })
+    const report = await this.#untilWritten('A report to a sender', () => this.#store.add(envelope, octets, true))
+    if (report === null) return false
+    applyReported(message.state, reportId, due.map(({ position }) => position))
+    log.info({ queueId: message.queueId, reportId, recipientCount: due.length }, 'The sender is told what became of the message')
+    this.take(report)
+    return true
+  }
+
+  async #beginningOf(message: StoredMessage): Promise<Buffer> {
+    try {
+      const content = await this.#store.octetsOf(message)
+      return 'octets' in content ? content.octets : await firstOctets(content.path)
+    } catch (error) {
+      this.#options.log.error({ err: error, queueId: message.queueId }, 'A report goes out without the headers of its message: they cannot be read')
+      return Buffer.alloc(0)
+    }
+  }
+
+  /** `null` where the gateway stops meanwhile. */
+  async #untilWritten<Value>(what: string, write: () => Promise<Value>): Promise<Value | null> {
+    for (;;) {
+      try {
+        return await write()
+      } catch (error) {
+        if (this.#isStopping) return null
+        this.#options.log.error({ err: error }, `${what} cannot be written: tried again`)
+        await new Promise<void>((resolve) => void this.#timers.after(eventRetryMs, resolve))
+      }
+    }
+  }
+
   #track(message: StoredMessage): Tracked {
-    const tracked: Tracked = { message, lastErrors: new Map(), heldUp: new Set(), requestedBy: new Map(), removed: new Set(), unfinishedWrites: new Set() }
+    const tracked: Tracked = {
+      message,
+      lastErrors: new Map(),
+      heldUp: new Set(),
+      requestedBy: new Map(),
+      removed: new Set(),
+      reporting: new Set(),
+      unfinishedWrites: new Set(),
+    }
     this.#tracked.set(message.queueId, tracked)
     return tracked
   }
@@ -490,6 +563,17 @@ function deferredAll(job: DeliveryJob, error: string): AttemptResult {
 
 function failedAll(job: DeliveryJob, error: string): AttemptResult {
   return everyRecipient(job, { outcome: 'failed', reply: null, error })
+}
+
+/** What a report may give back of a large message. */
+async function firstOctets(path: string): Promise<Buffer> {
+  const file = await open(path)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(returnedBytes), 0, returnedBytes, 0)
+    return buffer.subarray(0, bytesRead)
+  } finally {
+    await file.close()
+  }
 }
 
 function entryOf(message: StoredMessage, lastErrors: Map<number, string>): Omit<QueueEntry, 'status' | 'nextTryAtMs'> {

@@ -238,7 +238,7 @@ export class Dialog {
     }
     this.#record.countVerb(verb, false)
     const { hostname, limits } = this.#deps
-    const offered = extensions(limits.messageBytes, this.#connection.mayStartTls, this.#isAuthOffered ? authMechanisms : [])
+    const offered = extensions(limits.messageBytes, this.#connection.mayStartTls, this.#isAuthOffered ? authMechanisms : [], this.#hasReports)
     this.#say(multilineReply(250, verb === 'HELO' ? [hostname] : [hostname, ...offered]))
   }
 
@@ -248,7 +248,7 @@ export class Dialog {
     const { networkClass } = this.facts.remote
     if (this.#connection.isSubmission && this.#user === null) return limit.logInFirst(this.facts.tls !== null)
     const isAuthOffered = this.#user !== null
-    const state = { hasHelo: this.#start.isGreeted, isOpen: this.transaction !== null, networkClass, isAuthOffered }
+    const state = { hasHelo: this.#start.isGreeted, isOpen: this.transaction !== null, networkClass, isAuthOffered, hasReports: this.#hasReports }
     const outcome = mailFrom(state, argument, limits)
     if (outcome.mail === null) return outcome.reply
     if (this.#record.transactionCount >= limits.transactionsPerSession) {
@@ -282,9 +282,9 @@ export class Dialog {
 
   #rcpt(argument: string): MaybePromise<Reply> {
     if (this.#receiver !== null) return withinChunks
-    const outcome = rcptTo(this.transaction, argument, this.#deps.limits)
+    const outcome = rcptTo(this.transaction, argument, this.#deps.limits, this.#hasReports)
     if ('reply' in outcome) return outcome.reply
-    return andThen(nameRecipient(this.#deps, this.transaction!, outcome.address), (recipient) => {
+    return andThen(nameRecipient(this.#deps, this.transaction!, outcome), (recipient) => {
       const isBad = recipient.reason === 'unknown-recipient' || recipient.reason === 'relay-denied'
       if (isBad) this.#record.badRecipientCount += 1
       return recipient.reply
@@ -403,6 +403,12 @@ export class Dialog {
       replyLine(ending.reply),
       accepted === null ? undefined : { transactionId: transaction.id, identity: accepted },
     )
+  }
+
+  /** Only who may be written back to is offered it: a stranger's address proves nothing (DESIGN §4). */
+  get #hasReports(): boolean {
+    const { mayRelay, remote } = this.facts
+    return mayRelay || remote.networkClass !== 'public' || this.#connection.isSubmission
   }
 
   get #isAuthOffered(): boolean {

@@ -100,6 +100,7 @@ export function transactionEnded(
     queueId: ending.queueId,
     digest: message.digest,
     duplicateOf: ending.duplicateOf,
+    ...(transaction.dsn === null ? {} : { dsn: transaction.dsn }),
     timings: transaction.timings,
     rulesetHash: transaction.policy.rules.hash,
     directoryVersion: transaction.policy.directory.version,

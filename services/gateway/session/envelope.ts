@@ -4,7 +4,7 @@ import type { Verdict } from '../../rules/evaluate-stage.ts'
 import { headerLinesOf, subjectTagOf } from '../../rules/marks.ts'
 import type { Envelope, EnvelopeRecipient } from '../spool/spool-contract.ts'
 import { receivedHeader } from './received-header.ts'
-import type { Transaction } from './transaction.ts'
+import type { Delivery, Transaction } from './transaction.ts'
 
 export type Disposition = 'deliver' | 'discard' | 'quarantine'
 
@@ -16,13 +16,14 @@ export function envelopeOf(
   nowMs: number,
 ): Envelope | null {
   const { progress } = transaction
+  const mayNotify = mayNotifySender(transaction)
   const delivered = new Map<string, EnvelopeRecipient>()
   const quarantined = new Map<string, EnvelopeRecipient>()
   if (disposition !== 'discard') {
     for (const delivery of transaction.deliveries) {
       if (delivery.disposition === 'discard') continue
       const target = disposition === 'quarantine' || delivery.disposition === 'quarantine' ? quarantined : delivered
-      target.set(delivery.recipient.normalized, delivery.recipient)
+      target.set(delivery.recipient.normalized, mayNotify ? withNamed(delivery) : delivery.recipient)
     }
     if (progress.redirectTo !== null && delivered.size > 0) {
       delivered.clear()
@@ -46,7 +47,8 @@ export function envelopeOf(
     acceptedAtMs: nowMs,
     is8BitMime: transaction.is8BitMime,
     isSmtpUtf8: transaction.isSmtpUtf8,
-    mayNotifySender: mayNotifySender(transaction),
+    mayNotifySender: mayNotify,
+    ...(mayNotify && transaction.dsn !== null ? { dsn: transaction.dsn } : {}),
     // Last of ours stands Received: a message that begins with a folded line adds to that, and to no mark.
     prependedHeaders: headerLinesOf(progress.marks) + receivedHeader(transaction, hostname, nowMs),
     subjectTag: subjectTagOf(progress.marks),
@@ -54,6 +56,11 @@ export function envelopeOf(
     // Who may send out through us may also have marked it before.
     ...(transaction.facts.mayRelay ? {} : { reservedNames: transaction.policy.rules.markHeaderNames }),
   }
+}
+
+function withNamed({ recipient, named }: Delivery): EnvelopeRecipient {
+  const { address, notify = null, originalRecipient = null } = named
+  return { ...recipient, named: { address, notify, originalRecipient } }
 }
 
 export function envelopeRecipient(transaction: Transaction, address: string): EnvelopeRecipient {

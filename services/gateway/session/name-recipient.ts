@@ -6,6 +6,7 @@
 import type { LoggedRecipient } from '../../contracts/event.ts'
 import type { StageResult } from '../../rules/evaluate-stage.ts'
 import { decideRecipient } from '../policy/decide-recipient.ts'
+import type { NotifyRequest } from '../verbs/dsn-parameters.ts'
 import { recipientOctets } from '../verbs/rcpt-to.ts'
 import { envelopeRecipient } from './envelope.ts'
 import { andThen, type MaybePromise } from './maybe-promise.ts'
@@ -13,18 +14,24 @@ import { runStage, type StageDeps } from './stage-rules.ts'
 import type { Transaction } from './transaction.ts'
 
 /** `address` as RCPT gave it, well-formed. */
-export function nameRecipient(deps: StageDeps, transaction: Transaction, address: string): MaybePromise<LoggedRecipient> {
+export function nameRecipient(
+  deps: StageDeps,
+  transaction: Transaction,
+  { address, request }: { address: string; request: NotifyRequest },
+): MaybePromise<LoggedRecipient> {
   const { clock } = deps
   const startedUs = clock.monotonicUs()
   const earlierUs = transaction.timings.rcptUs ?? 0
   const decision = decideRecipient(transaction.policy, transaction.facts.mayRelay, address)
   const recipient: LoggedRecipient = { address, ...decision }
+  if (request.notify !== null) recipient.notify = [...request.notify]
+  if (request.originalRecipient !== null) recipient.originalRecipient = request.originalRecipient
   if (decision.outcome !== 'accepted') deps.checks.refused(transaction, recipient.normalized)
   const ruled = decision.outcome === 'accepted' ? runStage(deps, transaction, 'rcpt', recipient.normalized) : null
   return andThen(ruled, (result) => {
     if (result !== null) applyRules(transaction, recipient, result)
     transaction.recipients.push(recipient)
-    transaction.recipientOctets += recipientOctets(address)
+    transaction.recipientOctets += recipientOctets(address) + Buffer.byteLength(request.originalRecipient ?? '')
     transaction.timings.rcptUs = earlierUs + clock.monotonicUs() - startedUs
     return recipient
   })
@@ -44,6 +51,7 @@ function applyRules(transaction: Transaction, recipient: LoggedRecipient, result
   const target = envelopeRecipient(transaction, redirectTo ?? recipient.address)
   const heldByRuleId = action === 'quarantine' ? (verdict?.ruleId ?? null) : null
   transaction.deliveries.push({
+    named: recipient,
     recipient: heldByRuleId === null ? target : { ...target, heldByRuleId },
     copies: copyTo.map((copy) => envelopeRecipient(transaction, copy)),
     disposition: action === 'discard' || action === 'quarantine' ? action : 'deliver',

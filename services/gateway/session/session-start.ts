@@ -97,6 +97,7 @@ export class SessionStart {
       declaredSizeBytes: null,
       is8BitMime: false,
       isSmtpUtf8: false,
+      dsn: null,
       recipients: [],
       deliveries: [],
       recipientOctets: 0,

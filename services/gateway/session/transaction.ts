@@ -9,6 +9,7 @@ import type {
   Tls,
   TransactionEnded,
 } from '../../contracts/event.ts'
+import type { ReturnRequest } from '../verbs/dsn-parameters.ts'
 import type { Progress } from '../../rules/evaluate-stage.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { EnvelopeRecipient } from '../spool/spool-contract.ts'
@@ -37,6 +38,8 @@ export type Transaction = {
   declaredSizeBytes: number | null
   is8BitMime: boolean
   isSmtpUtf8: boolean
+  /** What of it is to come back, where the sender said so. */
+  dsn: ReturnRequest | null
   recipients: LoggedRecipient[]
   /** What delivery needs of the accepted ones, redirections and copies applied. */
   deliveries: Delivery[]
@@ -54,6 +57,8 @@ export type Transaction = {
 
 /** One accepted recipient as it is delivered, and the copies that rules asked for because of it. */
 export type Delivery = {
+  /** As the sender named it. */
+  named: LoggedRecipient
   recipient: EnvelopeRecipient
   copies: EnvelopeRecipient[]
   disposition: 'deliver' | 'discard' | 'quarantine'

@@ -7,7 +7,7 @@
  * Fails   `readRecord` returns null for whatever is not a whole record with a right checksum; it never throws.
  */
 import { crc32 } from 'node:zlib'
-import type { DeliveryAttempted, EventBody } from '../../contracts/event.ts'
+import type { DeliveryAttempted, EventBody, Reply } from '../../contracts/event.ts'
 import type { Envelope } from './spool-contract.ts'
 
 export const segmentHeaderBytes = 16
@@ -28,6 +28,8 @@ export type RecordedAttempt = {
   recipients: number[]
   /** Positions of those that failed because their time was over. */
   expired: number[]
+  /** Positions of those that were delivered to a next hop which sends no reports, and whose sender wants one. */
+  unreported?: number[]
   body: EventBody<DeliveryAttempted>
 }
 
@@ -40,6 +42,9 @@ export type RecordedFreeing = {
   by: string
   atMs: number
 }
+
+/** `host`: who gave the reply. */
+export type RecordedFailure = { reply: Reply | null; error: string | null; host: string; atMs: number }
 
 /** Everything about a message besides its octets that outlives a crash. */
 export type DeliveryState = {
@@ -58,6 +63,13 @@ export type DeliveryState = {
   untoldFreeings?: RecordedFreeing[]
   /** The last freeing: from then on it has as long to be delivered as a new message. */
   freedAtMs?: number
+  /** By position, what the last try of those that failed for good came to: a report tells it. */
+  failures?: Record<number, RecordedFailure>
+  /** Positions that were delivered and nobody but us can report of. */
+  unreported?: number[]
+  /** Queue id of the last report to the sender, and the positions of all whom reports told of; set once durable. */
+  reportId?: string
+  reported?: number[]
   /** Positions of those that were ever freed: a person looked at their mail, so its subject gets no tag. */
   freed?: number[]
 }
@@ -201,6 +213,12 @@ function queueIdOf(octets: Buffer): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
+/** A report that tells of these is durable. */
+export function applyReported(state: DeliveryState, reportId: string, recipients: readonly number[]): void {
+  state.reportId = reportId
+  state.reported = [...new Set([...(state.reported ?? []), ...recipients])]
+}
+
 /** The state after an attempt: recipients that were delivered or failed leave the queue. The same one twice is one. */
 export function applyAttempt(state: DeliveryState, attempt: RecordedAttempt): void {
   if (attempt.serial <= state.lastSerial) return
@@ -209,10 +227,15 @@ export function applyAttempt(state: DeliveryState, attempt: RecordedAttempt): vo
   const route = attempt.body.nextHop.route
   state.attemptCounts[route] = Math.max(state.attemptCounts[route] ?? 0, attempt.body.attempt)
   attempt.recipients.forEach((position, index) => {
-    const outcome = attempt.body.recipients[index]!.outcome
+    const { outcome, reply, error } = attempt.body.recipients[index]!
     if (outcome === 'delivered') state.recipients[position] = 'delivered'
-    else if (outcome === 'failed') state.recipients[position] = attempt.expired.includes(position) ? 'expired' : 'failed'
+    else if (outcome === 'failed') {
+      state.recipients[position] = attempt.expired.includes(position) ? 'expired' : 'failed'
+      const failure = { reply, error, host: attempt.body.nextHop.host, atMs: Date.parse(attempt.body.endedAt) }
+      state.failures = { ...state.failures, [position]: failure }
+    }
   })
+  if (attempt.unreported !== undefined) state.unreported = [...(state.unreported ?? []), ...attempt.unreported]
 }
 
 /** The state after recipients were let go: they wait for delivery again, the others of a held message stay held. */

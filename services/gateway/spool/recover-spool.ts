@@ -13,7 +13,7 @@ import type { Disk } from './disk.ts'
 import { segmentNumberOf, segmentPath } from './journal.ts'
 import { queueIdOfLargeFile } from './large-message-file.ts'
 import type { StoredMessage } from './message-store.ts'
-import { applyAttempt, applyFreed, applyLogged, isSegmentHeader, readRecord, segmentHeaderBytes, type SpoolRecord } from './record.ts'
+import { applyAttempt, applyFreed, applyLogged, applyReported, isSegmentHeader, readRecord, segmentHeaderBytes, type SpoolRecord } from './record.ts'
 
 export type EventLogMemory = {
   /** Whether the `transaction.ended` of this id is durable. */
@@ -48,6 +48,7 @@ export async function recoverSpool(folder: string, disk: Disk, memory: EventLogM
   const names = await disk.list(folder)
   const numbers = names.map(segmentNumberOf).filter((number) => number !== null).sort((a, b) => a - b)
   const found = new Map<string, StoredMessage>()
+  const reports: Report[] = []
   const recovered: RecoveredSpool = {
     segments: [],
     nextSegment: (numbers.at(-1) ?? 0) + 1,
@@ -60,11 +61,16 @@ export async function recoverSpool(folder: string, disk: Disk, memory: EventLogM
   for (const number of numbers) {
     const path = segmentPath(folder, number)
     const octets = await disk.readWhole(path)
-    const endOffset = readSegment(octets, number, found)
+    const endOffset = readSegment(octets, number, found, reports)
     // The newest segment may end in what was being written at the crash; an older one was whole before the next began.
     const isTorn = endOffset < octets.length
     recovered.segments.push({ number, byteLength: octets.length, isDamaged: isTorn && number !== numbers.at(-1) })
     if (isTorn) recovered.torn.push({ path, offset: endOffset, ignoredBytes: octets.length - endOffset })
+  }
+  // The record of a report is what makes it durable, so it alone tells that its message has one.
+  for (const { reportId, queueId, recipients } of reports) {
+    const message = found.get(queueId)
+    if (message !== undefined) applyReported(message.state, reportId, recipients)
   }
   for (const message of found.values()) await judge(message, recovered, { folder, disk, memory })
   const kept = new Set(recovered.messages.filter((message) => message.isLarge).map((message) => message.queueId))
@@ -77,15 +83,23 @@ export async function recoverSpool(folder: string, disk: Disk, memory: EventLogM
 }
 
 /** Applies the records of one segment and returns where the first that is not whole begins. */
-function readSegment(octets: Buffer, number: number, found: Map<string, StoredMessage>): number {
+function readSegment(octets: Buffer, number: number, found: Map<string, StoredMessage>, reports: Report[]): number {
   if (!isSegmentHeader(octets, number)) return 0
   let offset = segmentHeaderBytes
   for (;;) {
     const read = readRecord(octets, offset)
     if (read === null) return offset
+    noteReport(read.record, reports)
     applyRecord(read.record, { segment: number, offset, byteLength: read.endOffset - offset }, found)
     offset = read.endOffset
   }
+}
+
+type Report = { reportId: string; queueId: string; recipients: readonly number[] }
+
+function noteReport(record: SpoolRecord, reports: Report[]): void {
+  if (record.kind !== 'message' || record.envelope.reportOf === undefined) return
+  reports.push({ reportId: record.queueId, ...record.envelope.reportOf })
 }
 
 function applyRecord(record: SpoolRecord, location: StoredMessage['location'], found: Map<string, StoredMessage>): void {

@@ -26,6 +26,10 @@ export type Envelope = {
   disposition: 'deliver' | 'quarantine'
   /** Lower-case names of header fields that the sender may not set, as they would pose as marks of ours. */
   reservedNames?: readonly string[]
+  /** What of it the sender wants back in a report, and its own id for it (RFC 3461). */
+  dsn?: { return: 'full' | 'headers' | null; envelopeId: string | null }
+  /** The message that this one reports about, and the positions of those that it tells of. */
+  reportOf?: { queueId: string; recipients: readonly number[] }
   /** The rule that holds all of it; absent where none does, or weight alone decided. */
   heldByRuleId?: string
 }
@@ -37,8 +41,18 @@ export type EnvelopeRecipient = {
   disposition?: 'quarantine'
   /** A copy beside the message: what becomes of it does not count for the message. */
   isClone?: true
+  /** As the sender named it, where the sender may be told what becomes of it; nobody is told of copies. */
+  named?: NamedRecipient
   /** The rule that holds it from this recipient. */
   heldByRuleId?: string
+}
+
+export type NamedRecipient = {
+  address: string
+  /** `null`: nothing was said, which means failures. */
+  notify: readonly ('never' | 'success' | 'failure' | 'delay')[] | null
+  /** As in `rfc822;ann@example.org`. */
+  originalRecipient: string | null
 }
 
 export interface Spool {

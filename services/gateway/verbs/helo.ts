@@ -21,8 +21,9 @@ export function helo(argument: string): HeloOutcome {
 }
 
 /** What EHLO offers is what works (RFC 1869, 2920, 1870, 6152, 6531, 2034, 3030, 3207, 4954). */
-export function extensions(messageBytes: number, mayStartTls: boolean, mechanisms: readonly string[]): string[] {
+export function extensions(messageBytes: number, mayStartTls: boolean, mechanisms: readonly string[], hasReports: boolean): string[] {
   const offered = ['PIPELINING', `SIZE ${messageBytes}`, '8BITMIME', 'SMTPUTF8', 'CHUNKING', 'ENHANCEDSTATUSCODES']
+  if (hasReports) offered.push('DSN')
   if (mechanisms.length > 0) offered.push(`AUTH ${mechanisms.join(' ')}`)
   return mayStartTls ? [...offered, 'STARTTLS'] : offered
 }

@@ -9,16 +9,17 @@
 import type { NetworkClass } from '../../contracts/vocabulary.ts'
 import { tooLarge, type Limits } from '../limits.ts'
 import { reply, type Reply } from '../session/reply.ts'
+import { returnRequest, type ReturnRequest } from './dsn-parameters.ts'
 import { isMailbox, parsePathArgument } from './path.ts'
 
-export type MailFrom = { sender: string; declaredSizeBytes: number | null; is8BitMime: boolean; isSmtpUtf8: boolean }
+export type MailFrom = { sender: string; declaredSizeBytes: number | null; is8BitMime: boolean; isSmtpUtf8: boolean; dsn: ReturnRequest | null }
 /** `tooLarge` is a transaction that ended at MAIL; the other refusals are none. */
 export type MailFromOutcome = { mail: MailFrom; reply: Reply; isTooLarge: boolean } | { mail: null; reply: Reply }
 
 export const senderOk = reply(250, '2.1.0', 'Sender ok')
 
 /** `isAuthOffered`: then the client may say on whose behalf it writes (RFC 4954 §5); nobody is believed that. */
-export type MailFromState = { hasHelo: boolean; isOpen: boolean; networkClass: NetworkClass; isAuthOffered: boolean }
+export type MailFromState = { hasHelo: boolean; isOpen: boolean; networkClass: NetworkClass; isAuthOffered: boolean; hasReports: boolean }
 
 export function mailFrom(state: MailFromState, argument: string, limits: Limits): MailFromOutcome {
   if (!state.hasHelo) return refuse(503, '5.5.1', 'Say EHLO first')
@@ -41,9 +42,9 @@ export function mailFrom(state: MailFromState, argument: string, limits: Limits)
 
 function readParameters(
   parameters: ReadonlyMap<string, string | null>,
-  { isAuthOffered }: MailFromState,
+  { isAuthOffered, hasReports }: MailFromState,
 ): Omit<MailFrom, 'sender'> | Reply {
-  const read: Omit<MailFrom, 'sender'> = { declaredSizeBytes: null, is8BitMime: false, isSmtpUtf8: false }
+  const read: Omit<MailFrom, 'sender'> = { declaredSizeBytes: null, is8BitMime: false, isSmtpUtf8: false, dsn: null }
   for (const [name, value] of parameters) {
     if (name === 'SIZE') {
       if (value === null || !/^\d{1,15}$/.test(value)) return reply(501, '5.5.4', 'SIZE needs a number')
@@ -53,7 +54,10 @@ function readParameters(
       if (body !== '7BIT' && body !== '8BITMIME') return reply(501, '5.5.4', 'BODY is 7BIT or 8BITMIME')
       read.is8BitMime = body === '8BITMIME'
     } else if (name === 'SMTPUTF8' && value === null) read.isSmtpUtf8 = true
-    else if (name === 'AUTH' && value !== null && isAuthOffered) continue
+    else if ((name === 'RET' || name === 'ENVID') && hasReports) {
+      read.dsn = returnRequest(parameters.get('RET'), parameters.get('ENVID'))
+      if (read.dsn === null) return reply(501, '5.5.4', 'RET is FULL or HDRS, and ENVID is text of at most 100 characters')
+    } else if (name === 'AUTH' && value !== null && isAuthOffered) continue
     else return reply(555, '5.5.4', 'Unknown parameter of MAIL')
   }
   return read
