@@ -109,8 +109,12 @@ describe('the golden segments', () => {
   })
 })
 
-/** A line without what is different in every run, or changes with every turn of the code: ids, times, durations. */
-function story(event: TollgateEvent): unknown {
+/**
+ * A line without what is different in every run, or changes with every turn of the code: ids, times, durations, and
+ * the octets of what a session was told, which grow with every extension that EHLO offers.
+ */
+function story(line: TollgateEvent): unknown {
+  const event = line.kind === 'session.closed' ? { ...line, sentBytes: 0 } : line
   const ids = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g
   const times = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g
   const durations = /("\w*(?:Us|ageMs)"):\d+/g
