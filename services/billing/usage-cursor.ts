@@ -36,6 +36,7 @@ const rolledTotalsSql = sqlStatement('usage-rolled-totals.sql')
 /** The batches can be read until the transaction ends. */
 export async function openPeriod(
   client: SqlTransaction,
+  fetches: Fetches,
   policies: readonly BillingPolicy[],
   asked: PeriodAsked,
 ): Promise<PeriodUsage> {
@@ -49,6 +50,8 @@ export async function openPeriod(
   const dayLabels = days.map((day) => day.label)
   // All rows will be read: the plan that is fastest to the first one would be the wrong one.
   await client.query('set local cursor_tuple_fraction = 1')
+  // The default is that of a disk that seeks: it would read the names of all years rather than look up those of a month.
+  await client.query('set local random_page_cost = 1.1')
   if (isRolled) {
     await client.query(`declare ${cursor} no scroll cursor for ${rolledRowsSql}`, [
       tenantId,
@@ -72,14 +75,44 @@ export async function openPeriod(
       modeSpans.map((span) => span.mode),
     ])
   }
-  return { totals: totals.rows[0]!, modeSpans, batches: readBatches(client, cursor) }
+  return { totals: totals.rows[0]!, modeSpans, batches: readBatches(fetches, cursor) }
 }
 
-async function* readBatches(client: SqlTransaction, cursor: string): AsyncGenerator<UsageRow[]> {
+/** The next rows are made and sent while the ones before are worked on. */
+async function* readBatches(fetches: Fetches, cursor: string): AsyncGenerator<UsageRow[]> {
+  let next = fetches.begin(cursor)
   for (;;) {
-    const { rows } = await client.query<UsageRow>(`fetch ${rowsPerBatch} from ${cursor}`)
+    const { rows } = await next
+    const isLast = rows.length < rowsPerBatch
+    if (!isLast) next = fetches.begin(cursor)
     if (rows.length > 0) yield rows
-    if (rows.length < rowsPerBatch) return
+    if (isLast) return
+  }
+}
+
+/**
+ * Fetches of one connection, one at a time whatever the number of cursors, and none of them left running: `settled` is
+ * what a rollback waits for.
+ */
+export class Fetches {
+  readonly #client: SqlTransaction
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(client: SqlTransaction) {
+    this.#client = client
+  }
+
+  begin(cursor: string): Promise<{ rows: UsageRow[] }> {
+    const fetched = this.#last.then(
+      async () => await this.#client.query<UsageRow>(`fetch ${rowsPerBatch} from ${cursor}`),
+    )
+    // Whoever waits for the rows gets the error.
+    this.#last = fetched.catch(() => {})
+    return fetched
+  }
+
+  async settled(): Promise<void> {
+    await this.#last
   }
 }
 

@@ -15,7 +15,7 @@ import { policyAt, requiredPolicies } from './billing-policy.ts'
 import { billingPeriod } from './billing-period.ts'
 import { comparedRows } from './compared-rows.ts'
 import type { SqlTransaction } from './in-transaction.ts'
-import { openPeriod } from './usage-cursor.ts'
+import { Fetches, openPeriod } from './usage-cursor.ts'
 
 export type UsageGrouping = 'client' | 'recipient' | 'day' | 'domain' | 'direction'
 
@@ -70,20 +70,21 @@ export async function usageReport(options: UsageOptions): Promise<UsageReport> {
   const clientId = options.clientId ?? null
   const client = await options.database.pool.connect()
   let closed: Promise<void> | null = null
-  const close = () => (closed ??= endReading(client))
+  const fetches = new Fetches(client)
+  const close = () => (closed ??= fetches.settled().then(async () => await endReading(client)))
   try {
     await client.query('begin transaction isolation level repeatable read read only')
     const policies = await requiredPolicies(client, tenantId)
     const period = billingPeriod(policies, options.period)
     await refuseUnknownClient(client, tenantId, clientId)
     const asked = { tenantId, by, mode: options.mode, clientId, readsEntries: options.readsEntries ?? false }
-    const usage = await openPeriod(client, policies, { ...asked, period, cursor: 'usage_row' })
+    const usage = await openPeriod(client, fetches, policies, { ...asked, period, cursor: 'usage_row' })
     let previous: UsageReport['previous'] = null
     let rows = usage.batches
     if (options.compare === 'previous') {
       const before = billingPeriod(policies, previousMonthLabel(period.label))
       const cursor = 'previous_usage_row'
-      const beforeUsage = await openPeriod(client, policies, { ...asked, period: before, cursor })
+      const beforeUsage = await openPeriod(client, fetches, policies, { ...asked, period: before, cursor })
       previous = { period: before, modeSpans: beforeUsage.modeSpans, totals: beforeUsage.totals }
       rows = comparedRows(usage.batches, beforeUsage.batches)
     }

@@ -24,9 +24,8 @@ export function csvWriter(columns: readonly TableColumn[], profile?: ExcelProfil
   const isText = columns.map((column) => !isFigure(column))
   const emptyCells = columns.map((column) => column.empty ?? '')
   const movesPoint = columns.map((column) => column.kind === 'amount' && decimalPoint !== '.')
-  // All that csv-stringify could want to quote, and all that could need the guard.
-  const needsCare =
-    delimiter === ';' ? /[";\r\n\t'=+\-@\uff1d\uff0b\uff0d\uff20]/ : /[",\r\n\t'=+\-@\uff1d\uff0b\uff0d\uff20]/
+  // All that csv-stringify could want to quote.
+  const needsQuotes = delimiter === ';' ? /[";\r\n]/ : /[",\r\n]/
 
   const cellText = (cell: Cell, place: number): string => {
     if (cell === null) return emptyCells[place]!
@@ -42,7 +41,7 @@ export function csvWriter(columns: readonly TableColumn[], profile?: ExcelProfil
       let line = ''
       for (let place = 0; place < textCount; place += 1) {
         const cell = row[place]!
-        if (cell !== null && isText[place] && needsCare.test(cell)) {
+        if (cell !== null && isText[place] && needsQuotes.test(cell)) {
           isPlain = false
           break
         }

@@ -56,6 +56,8 @@ export async function* inBatches(rows: AsyncIterable<TableRow>, size = 1_000): A
   if (batch.length > 0) yield batch
 }
 
+/** One look at what is nearly always fine. */
+const suspicious = /[\0\ud800-\udfff]/
 const decimal = /^-?\d+(\.\d+)?$/
 
 /** `firstRow`: number of the first of these rows in the whole table, from 1. */
@@ -79,6 +81,7 @@ export function refuseUnwritable(columns: readonly TableColumn[], rows: readonly
 
 function faultOf(column: TableColumn, cell: string): string | null {
   if (isFigure(column)) return decimal.test(cell) ? null : `"${cell}" is no figure`
+  if (!suspicious.test(cell)) return null
   if (cell.includes('\0')) return 'a text with NUL cannot be exported'
   // lib of ES2022 does not know isWellFormed, which Node 20 has
   return /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(cell)
