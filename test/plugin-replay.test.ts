@@ -3,6 +3,9 @@ import { expect, it } from 'vitest'
 import type { TransactionEnded } from '../services/contracts/event.ts'
 import { PluginSet } from '../services/gateway/plugins/plugin-set.ts'
 import type { Plugin, SharedSettings } from '../services/gateway/plugins/plugin.ts'
+import { compileRuleset } from '../services/rules/compile-ruleset.ts'
+import { parseRuleset } from '../services/rules/parse-ruleset.ts'
+import type { Ruleset } from '../services/rules/ruleset.ts'
 import { replayTransaction } from '../services/rules/replay-transaction.ts'
 import { Harness } from './gateway-harness.ts'
 
@@ -34,7 +37,7 @@ it('replays zero differences of messages that plug-ins found, skipped, missed or
     const word = words[(at += 1) % words.length]!
     if (word === 'fail') throw new Error('no answer')
     if (word === 'late') await new Promise((resolve) => setTimeout(resolve, 60))
-    return { result: word, detail: null, ...(word === 'clean' ? {} : { score: (at % 4) + 0.125 }) }
+    return { result: word, detail: null, ...(word === 'clean' ? {} : { score: (at % 7) / 2 + 0.125 }) }
   }
   const plugin = (name: string, rest: Partial<Plugin>, own: Partial<SharedSettings> = {}): Plugin => ({
     kind: 'test',
@@ -63,6 +66,17 @@ it('replays zero differences of messages that plug-ins found, skipped, missed or
   const events = harness.log.transactions as TransactionEnded[]
   const { rules: compiled } = harness.policy
   expect(events.map((event) => replayTransaction(event, compiled, compiled).difference)).toEqual(events.map(() => 'same'))
+  // Other rules compare what is logged; where no score is, nobody can tell.
+  const taken = events.filter(({ outcome }) => outcome === 'accepted' || outcome === 'marked')
+  const tried = (plugin: string) => {
+    const parsed = parseRuleset(`rejectAt: 8\nrules: [{id: r, stage: complete, when: {attribute: score.${plugin}, above: 1}, then: {weight: 9}}]`, 'rules')
+    const other = compileRuleset((parsed as { ruleset: Ruleset }).ruleset)
+    return taken.map((event) => [event.plugins.find(({ name }) => name === `plugin-${plugin}`)?.score, replayTransaction(event, other, compiled).difference] as const)
+  }
+  expect(new Set(tried('must').map(([, difference]) => difference))).toEqual(new Set(['not-decidable']))
+  const scored = tried('scorer').filter(([score]) => score !== undefined)
+  expect(scored.some(([score]) => score! > 1) && scored.some(([score]) => score! < 1)).toBe(true)
+  for (const [score, difference] of scored) expect(difference === 'newly-refused', String(score)).toBe(score! > 1)
   const seen = new Set(events.flatMap(({ outcome, reason, plugins }) => [outcome, reason, ...plugins.map(({ result }) => result)]))
   expect(events.some(({ outcome, plugins }) => outcome === 'deferred' && plugins.some(({ name }) => name === 'prepare-signer'))).toBe(true)
   for (const word of ['refused', 'marked', 'deferred', 'quarantined', 'plugin-unavailable', 'infected', 'unknown', 'skipped', 'probable', 'signed']) {
