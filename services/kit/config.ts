@@ -246,6 +246,8 @@ export const Config = Type.Object(
         domains: Type.Array(Domain, { default: [] }),
         /** File of clients and their addresses. */
         directory: Type.Optional(Path),
+        /** File of addresses that stand for others. */
+        aliases: Type.Optional(Path),
         lowerCaseLocalPart: Type.Boolean({ default: true }),
         disabled: Type.Object(
           {

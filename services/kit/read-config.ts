@@ -53,7 +53,7 @@ function readText(path: string): { text: string } | { faults: Fault[] } {
 }
 
 function withAbsolutePaths(config: Config, folderOf: (field: string) => string): Config {
-  const { directory } = config.recipients
+  const { directory, aliases } = config.recipients
   const { tls, users } = config.smtp
   const { countryFile } = config.checks
   return {
@@ -94,6 +94,7 @@ function withAbsolutePaths(config: Config, folderOf: (field: string) => string):
     },
     recipients: {
       ...config.recipients,
+      ...(aliases === undefined ? {} : { aliases: resolve(folderOf('recipients.aliases'), aliases) }),
       ...(directory === undefined ? {} : { directory: resolve(folderOf('recipients.directory'), directory) }),
     },
   }

@@ -16,6 +16,7 @@ import type { Config } from '../../kit/config.ts'
 import type { CompiledRuleset } from '../../rules/compile-ruleset.ts'
 import { canonicalJson, loggedRuleset } from '../../rules/ruleset-hash.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
+import { AliasesFile, noAliases, type Aliases } from './aliases.ts'
 import { emptyDirectory, type Directory } from './directory.ts'
 import { DirectorySource } from './directory-source.ts'
 import { noRules, RulesFile } from './load-rules.ts'
@@ -30,6 +31,7 @@ const defaultPollMs = 2_000
 export class PolicySource {
   current: Policy
   readonly #options: PolicySourceOptions
+  readonly #aliases: AliasesFile | null
   readonly #directory: DirectorySource | null
   /** `null`: the published rules govern. */
   readonly #rules: RulesFile | null
@@ -41,7 +43,8 @@ export class PolicySource {
   constructor(options: PolicySourceOptions) {
     this.#options = options
     const { config, log } = options
-    const { directory, lowerCaseLocalPart } = config.recipients
+    const { directory, aliases, lowerCaseLocalPart } = config.recipients
+    this.#aliases = aliases === undefined ? null : new AliasesFile(aliases, { lowerCaseLocalPart }, (sentence) => log.error(sentence))
     this.#rules = config.rules === undefined ? null : new RulesFile(config.rules, (sentence) => log.error(sentence))
     const { url, token } = config.policy
     const remote = url === undefined || token === undefined ? null : { url, token }
@@ -61,7 +64,9 @@ export class PolicySource {
     await this.#directory?.open()
     await this.#snapshot.open()
     const rules = this.#rules === null ? this.#publishedRules : await this.#rules.load()
-    this.current = policyOf(config, rules, this.#directory?.current ?? this.current.directory)
+    await this.#aliases?.open()
+    const aliases = this.#aliases?.current ?? noAliases
+    this.current = { ...policyOf(config, rules, this.#directory?.current ?? this.current.directory), aliases }
     await this.#tell(settingsLoaded(this.current, config))
     await this.#tell(rulesetLoaded(rules))
     await this.#tell(directoryLoaded(this.current.directory))
@@ -75,6 +80,7 @@ export class PolicySource {
   reload(isForced = false): Promise<void> {
     this.#reloading = this.#reloading.then(async () => {
       await this.#reloadDirectory(isForced)
+      await this.#reloadAliases(isForced)
       await this.#reloadRules(isForced)
       if (isForced || !this.#isRemote) await this.#snapshot.refresh(isForced)
       await this.#takeSnapshot()
@@ -129,6 +135,13 @@ export class PolicySource {
     this.current = { ...this.current, directory }
   }
 
+  async #reloadAliases(isForced: boolean): Promise<void> {
+    if (this.#aliases === null || !(await this.#aliases.refresh(isForced))) return
+    const next = { ...this.current, aliases: this.#aliases.current }
+    await this.#tell(settingsLoaded(next, this.#options.config))
+    this.current = { ...this.current, aliases: next.aliases }
+  }
+
   async #reloadRules(isForced: boolean): Promise<void> {
     const { log } = this.#options
     if (this.#rules === null || !(isForced || (await this.#rules.isChanged()))) return
@@ -153,6 +166,7 @@ export function policyOf(config: Config, rules: CompiledRuleset, directory: Dire
     domains: new Set(domains.map(normalizedDomain)),
     lowerCaseLocalPart,
     directory,
+    aliases: noAliases,
     disabled,
     networks: new NetworkTable(config.networks),
     rules,
@@ -166,6 +180,7 @@ function settingsLoaded(policy: Policy, { networks }: Config): EventBody<PolicyL
     lowerCaseLocalPart: policy.lowerCaseLocalPart,
     disabled: policy.disabled,
     networks,
+    ...(policy.aliases === noAliases ? {} : { aliases: { count: policy.aliases.size, hash: aliasesHash(policy.aliases) } }),
   }
   return {
     kind: 'policy.loaded',
@@ -173,6 +188,11 @@ function settingsLoaded(policy: Policy, { networks }: Config): EventBody<PolicyL
     hash: createHash('sha256').update(canonicalJson(content)).digest('hex'),
     content,
   }
+}
+
+/** Addresses stay out of the log. */
+function aliasesHash(aliases: Aliases): string {
+  return createHash('sha256').update(JSON.stringify([...aliases].sort(([a], [b]) => (a < b ? -1 : 1)))).digest('hex')
 }
 
 function rulesetLoaded(rules: CompiledRuleset): EventBody<PolicyLoaded> {

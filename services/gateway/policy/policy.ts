@@ -7,6 +7,7 @@
 import type { Config } from '../../kit/config.ts'
 import type { CompiledRuleset } from '../../rules/compile-ruleset.ts'
 import type { NetworkClass } from '../../contracts/vocabulary.ts'
+import type { Aliases } from './aliases.ts'
 import type { Directory } from './directory.ts'
 import type { TlsVersion } from '../tls/server-tls.ts'
 import type { NetworkTable } from './network-table.ts'
@@ -17,6 +18,7 @@ export type Policy = {
   domains: ReadonlySet<string>
   lowerCaseLocalPart: boolean
   directory: Directory
+  aliases: Aliases
   disabled: Config['recipients']['disabled']
   networks: NetworkTable
   rules: CompiledRuleset

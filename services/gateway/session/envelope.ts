@@ -2,6 +2,7 @@
 import { domainOf, normalizedAddress } from '../../contracts/address.ts'
 import type { Verdict } from '../../rules/evaluate-stage.ts'
 import { headerLinesOf, subjectTagOf } from '../../rules/marks.ts'
+import { targetsOf } from '../policy/aliases.ts'
 import type { Envelope, EnvelopeRecipient } from '../spool/spool-contract.ts'
 import { receivedHeader } from './received-header.ts'
 import type { Delivery, Transaction } from './transaction.ts'
@@ -27,12 +28,11 @@ export function envelopeOf(
     }
     if (progress.redirectTo !== null && delivered.size > 0) {
       delivered.clear()
-      const redirected = envelopeRecipient(transaction, progress.redirectTo)
-      delivered.set(redirected.normalized, redirected)
+      for (const redirected of deliveredTo(transaction, progress.redirectTo)) delivered.set(redirected.normalized, redirected)
     }
   }
   // A copy was asked for whatever becomes of the message itself.
-  const copies = progress.copyTo.map((address) => envelopeRecipient(transaction, address))
+  const copies = progress.copyTo.flatMap((address) => deliveredTo(transaction, address))
   for (const delivery of transaction.deliveries) copies.push(...delivery.copies)
   for (const copy of copies) delivered.set(copy.normalized, copy)
   for (const key of delivered.keys()) quarantined.delete(key)
@@ -63,8 +63,14 @@ function withNamed({ recipient, named }: Delivery): EnvelopeRecipient {
   return { ...recipient, named: { address, notify, originalRecipient } }
 }
 
-export function envelopeRecipient(transaction: Transaction, address: string): EnvelopeRecipient {
-  return { address, normalized: normalizedAddress(address, transaction.policy) }
+/** Whom mail for `address` goes to: those that it stands for, or itself. */
+export function deliveredTo({ policy }: Transaction, address: string): EnvelopeRecipient[] {
+  const targets = targetsOf(policy.aliases, address, normalizedAddress(address, policy))
+  return targets.map((target) => envelopeRecipient(policy, target))
+}
+
+export function envelopeRecipient(policy: Transaction['policy'], address: string): EnvelopeRecipient {
+  return { address, normalized: normalizedAddress(address, policy) }
 }
 
 /** How a message counts of which every accepted recipient was told the same, else `null`. */

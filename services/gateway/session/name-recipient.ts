@@ -8,7 +8,7 @@ import type { StageResult } from '../../rules/evaluate-stage.ts'
 import { decideRecipient } from '../policy/decide-recipient.ts'
 import type { NotifyRequest } from '../verbs/dsn-parameters.ts'
 import { recipientOctets } from '../verbs/rcpt-to.ts'
-import { envelopeRecipient } from './envelope.ts'
+import { deliveredTo } from './envelope.ts'
 import { andThen, type MaybePromise } from './maybe-promise.ts'
 import { runStage, type StageDeps } from './stage-rules.ts'
 import type { Transaction } from './transaction.ts'
@@ -48,14 +48,17 @@ function applyRules(transaction: Transaction, recipient: LoggedRecipient, result
     recipient.reply = verdict.reply
     return
   }
-  const target = envelopeRecipient(transaction, redirectTo ?? recipient.address)
+  const targets = deliveredTo(transaction, redirectTo ?? recipient.address)
   const heldByRuleId = action === 'quarantine' ? (verdict?.ruleId ?? null) : null
-  transaction.deliveries.push({
-    named: recipient,
-    recipient: heldByRuleId === null ? target : { ...target, heldByRuleId },
-    copies: copyTo.map((copy) => envelopeRecipient(transaction, copy)),
-    disposition: action === 'discard' || action === 'quarantine' ? action : 'deliver',
-  })
+  const copies = copyTo.flatMap((copy) => deliveredTo(transaction, copy))
+  for (const [index, target] of targets.entries()) {
+    transaction.deliveries.push({
+      named: recipient,
+      recipient: heldByRuleId === null ? target : { ...target, heldByRuleId },
+      copies: index === 0 ? copies : [],
+      disposition: action === 'discard' || action === 'quarantine' ? action : 'deliver',
+    })
+  }
 }
 
 const outcomeOf = { reject: 'refused', defer: 'deferred', discard: 'discarded', quarantine: 'quarantined' } as const

@@ -32,7 +32,7 @@ export function clonePlugin(settings: Static<typeof CloneSettings>, hostname: st
         const domain = domainOf(normalized)
         if (disposition === 'quarantine' || !transaction.policy.domains.has(domain)) continue
         if (wanted.size > 0 && !wanted.has(domain)) continue
-        const clone = envelopeRecipient(transaction, `${address.slice(0, address.lastIndexOf('@'))}@${settings.domain}`)
+        const clone = envelopeRecipient(transaction.policy, `${address.slice(0, address.lastIndexOf('@'))}@${settings.domain}`)
         clones.set(clone.normalized, { ...clone, isClone: true })
       }
       if (clones.size === 0) return { result: 'none', detail: 'no recipient of a domain that is cloned', envelope }
