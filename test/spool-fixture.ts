@@ -46,7 +46,7 @@ export type RouteSetting = Partial<Config['routes'][number]> & { port: number }
 
 export function relayConfig(routes: RouteSetting[], delivery: Partial<Config['delivery']> = {}): SpoolOptions['config'] {
   return {
-    routes: routes.map((route) => ({ domain: '*', host: '127.0.0.1', tls: 'off', ...route })),
+    routes: routes.map((route) => ({ domain: '*', mx: false, tls: 'off', ...(route.mx === true ? {} : { host: '127.0.0.1' }), ...route })),
     delivery: {
       connectionsPerRoute: 10,
       messagesPerConnection: 1_000,

@@ -61,5 +61,5 @@ export const demoNetworks: Config['networks'] = [
 
 /** All mail goes to the inner mail server of the demo, and none leaves the machine. */
 export function demoRoutes(sinkPort: number): Config['routes'] {
-  return [{ domain: '*', host: '127.0.0.1', port: sinkPort, tls: 'off' }]
+  return [{ domain: '*', host: '127.0.0.1', port: sinkPort, mx: false, tls: 'off' }]
 }

@@ -16,6 +16,7 @@ import type { Config } from '../kit/config.ts'
 import { packageRoot } from '../kit/package-root.ts'
 import { gatewaySocketPath } from '../kit/socket-request.ts'
 import type { RunningService } from '../kit/running-service.ts'
+import { DnsResolver } from './checks/dns-resolver.ts'
 import { openChecks } from './checks/open-checks.ts'
 import { buildControlApp } from './control/control-app.ts'
 import { openControlSocket, refuseSecondGateway } from './control/control-socket.ts'
@@ -76,7 +77,10 @@ async function open(
   closers.push(() => eventLog.close(stopReason))
 
   const recent = await readRecentEvents(eventLog.olderSegments, clock.nowMs())
+  const resolver = config.routes.some(({ mx }) => mx) ? new DnsResolver(config.checks.dns, clock) : null
+  closers.push(async () => resolver?.close())
   const { spool, relay, quarantine, stop } = await openSpool({
+    ...(resolver === null ? {} : { resolver }),
     folder: path.join(config.data, 'spool'),
     config,
     clock,

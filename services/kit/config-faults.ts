@@ -211,6 +211,15 @@ function checkRoutes(config: Config, report: Report): void {
       if (seen.has(domain)) report(`${field}.domain`, `there is another route for ${route.domain}`, 'Keep one of the two')
       seen.add(domain)
     }
+    if (route.host === undefined && route.mx === false) {
+      report(field, 'does not say where mail goes', 'Add "host", or "mx: true" to look up where the domain takes its mail')
+    }
+    if (route.mx === true && config.checks?.dns?.enabled === false) {
+      report(`${field}.mx`, 'needs name servers, and checks.dns.enabled is false', 'Name a host, or switch checks.dns on')
+    }
+    if (route.mx === true && route.host !== undefined && isIP(route.host) !== 0) {
+      report(`${field}.mx`, `${route.host} is an address, which has no MX`, 'Remove "mx"')
+    }
     if (route.host !== undefined && isIP(route.host) === 0 && !domainPattern.test(route.host)) {
       const withPort = /^(.+):(\d+)$/.exec(route.host)
       report(

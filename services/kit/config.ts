@@ -48,7 +48,9 @@ export const Route = Type.Object(
   {
     /** Exact domain, or `*` for every other one. */
     domain: Type.String({ minLength: 1 }),
-    host: Type.String({ minLength: 1 }),
+    /** Next hop, or with `mx` the domain whose MX are looked up; without it that of each recipient. */
+    host: Type.Optional(Type.String({ minLength: 1 })),
+    mx: Type.Boolean({ default: false }),
     port: Type.Integer({ minimum: 1, maximum: 65535, default: 25 }),
     tls: Type.Enum(['off', 'may', 'must'], { default: 'may' }),
   },

@@ -42,7 +42,7 @@ describe('a configuration that is right', () => {
   it('satisfies the schema after defaults were filled in, in lists too', () => {
     const { config } = configOf('routes:\n  - {domain: "*", host: mail.example.org}\nnetworks:\n  - {name: n, class: device, cidrs: [10.0.0.0/8]}\n')
     expect(Value.Check(Config, config)).toBe(true)
-    expect(config.routes).toEqual([{ domain: '*', host: 'mail.example.org', port: 25, tls: 'may' }])
+    expect(config.routes).toEqual([{ domain: '*', host: 'mail.example.org', mx: false, port: 25, tls: 'may' }])
     expect(config.networks[0]).toEqual({ name: 'n', class: 'device', cidrs: ['10.0.0.0/8'], relay: false })
   })
 
@@ -80,7 +80,7 @@ describe('a configuration with mistakes', () => {
     expect(faults.map(({ line, column, field }) => ({ line, column, field }))).toEqual([
       { line: 3, column: 5, field: 'smtp.limits.messageBites' },
       { line: 5, column: 9, field: 'recipients.mode' },
-      { line: 7, column: 5, field: 'routes[0].host' },
+      { line: 7, column: 5, field: 'routes[0]' },
       { line: 8, column: 11, field: 'routes[0].port' },
     ])
     expect(faults[0]!.remedy).toContain('"messageBytes"')
@@ -96,6 +96,14 @@ describe('a configuration with mistakes', () => {
 
   // [what, text, line, field, part of message or remedy]
   const table: [string, string, number | null, string, RegExp][] = [
+    ['a route to nowhere', 'routes: [{domain: "*"}]\n', 1, 'routes[0]', /mx: true/],
+    ['a look-up without name servers', 'checks: {dns: {enabled: false}}\nroutes: [{domain: "*", mx: true}]\n', 2, 'routes[0].mx', /checks\.dns/],
+    ['MX of an address', 'routes: [{domain: "*", host: 192.0.2.1, mx: true}]\n', 1, 'routes[0].mx', /no MX/],
+    ['log-ins without TLS', 'smtp:\n  submission: {listen: ["127.0.0.1:587"]}\n  users: u.yaml\n', 2, 'smtp.submission.listen', /certificate/],
+    ['log-ins of nobody', 'smtp:\n  submission: {listenTls: ["127.0.0.1:465"]}\n  tls: {certificate: a, key: b}\n', 2, 'smtp.submission.listenTls', /users/],
+    ['two listeners on one address', 'smtp: {listen: ["127.0.0.1:25"], listenTls: ["127.0.0.1:25"], tls: {certificate: a, key: b}}\n', 1, 'smtp.listenTls[0]', /twice/],
+    ['a proxy of no listener', 'smtp: {proxyFrom: [{listener: "127.0.0.1:1", cidrs: [10.0.0.1]}]}\n', 1, 'smtp.proxyFrom[0].listener', /listened on/],
+    ['everybody a proxy', 'smtp: {listen: ["127.0.0.1:25"], proxyFrom: [{listener: "127.0.0.1:25", cidrs: ["::/0"]}]}\n', 1, 'smtp.proxyFrom[0].cidrs[0]', /anybody/],
     ['a key written twice', 'tenant: a\ntenant: b\n', 2, 'tenant', /twice/],
     ['YAML that is none', 'smtp:\n  listen: [a\n', 3, '', /no valid YAML/],
     ['a tab', 'smtp:\n\tlisten: []\n', 2, '', /spaces/],

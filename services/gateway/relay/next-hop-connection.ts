@@ -8,7 +8,6 @@
  *         the name in the route and the authorities that Node trusts (`NODE_EXTRA_CA_CERTS` adds one's own).
  */
 import assert from 'node:assert/strict'
-import type { Tls } from '../../contracts/event.ts'
 import type { MessageOctets, StoredMessage } from '../spool/message-store.ts'
 import {
   deliverMessage,
@@ -19,19 +18,23 @@ import {
   type Offered,
   type TransactionResult,
 } from './deliver-message.ts'
+import type { NextHop, NextHops } from './next-hops.ts'
 import { DialogError, NextHopDialog } from './next-hop-dialog.ts'
 import type { Marking } from './mark-message.ts'
 import type { RelayLimits } from './relay-limits.ts'
 import { replyText } from './smtp-reply.ts'
 
 export type ConnectionHost = {
-  readonly address: { host: string; port: number }
   readonly tls: 'off' | 'may' | 'must'
   readonly helloName: string
   readonly messagesPerConnection: number
   readonly limits: RelayLimits
   octetsOf(message: StoredMessage): Promise<MessageOctets>
   markingOf(job: DeliveryJob): Marking
+  /** Where to connect, one after the other. */
+  nextHops(): Promise<NextHops>
+  /** No server will ever take what waits here. */
+  unroutable(error: string): void
   isPlainPreferred(): boolean
   tlsFailed(reason: string): void
   ready(dialog: NextHopDialog): void
@@ -40,7 +43,7 @@ export type ConnectionHost = {
   /** One that may be announced now, while another is being sent. */
   nextAnnounced(): DeliveryJob | null
   putBack(job: DeliveryJob): void
-  attempted(job: DeliveryJob, result: TransactionResult, startedAtUs: number, tls: Tls | null): void
+  attempted(job: DeliveryJob, result: TransactionResult, startedAtUs: number, dialog: NextHopDialog): void
   monotonicUs(): number
 }
 
@@ -53,6 +56,10 @@ export async function runConnection(host: ConnectionHost): Promise<ConnectionEnd
   try {
     ;({ dialog, offered } = await greetedDialog(host))
   } catch (error) {
+    if (error instanceof UnroutableError) {
+      host.unroutable(error.message)
+      return { fault: null, isReady: false, isUsed: false }
+    }
     if (!(error instanceof DialogError)) throw error
     return { fault: error.message, isReady: false, isUsed: false }
   }
@@ -69,7 +76,7 @@ export async function runConnection(host: ConnectionHost): Promise<ConnectionEnd
     const startedAtUs = host.monotonicUs()
     const fault = announced === null ? faultBeforeSending(job, offered) : null
     if (fault !== null) {
-      host.attempted(job, { results: job.recipients.map(() => fault), sentBytes: 0 }, startedAtUs, dialog.tls)
+      host.attempted(job, { results: job.recipients.map(() => fault), sentBytes: 0 }, startedAtUs, dialog)
       continue
     }
     try {
@@ -85,7 +92,7 @@ export async function runConnection(host: ConnectionHost): Promise<ConnectionEnd
       const outcome = await deliverMessage(context, announced ?? { job, isAnnounced: false })
       servedCount += 1
       announced = outcome.next
-      host.attempted(job, outcome.result, startedAtUs, dialog.tls)
+      host.attempted(job, outcome.result, startedAtUs, dialog)
       if (outcome.closedBecause === null) continue
       if (announced !== null) host.putBack(announced.job)
       dialog.destroy('is not used any more')
@@ -99,7 +106,7 @@ export async function runConnection(host: ConnectionHost): Promise<ConnectionEnd
       // The octets could not be read from the spool: the message waits, the next hop is not to blame.
       assert(error instanceof Error && announced === null, error as Error)
       const result = { outcome: 'deferred', reply: null, error: `cannot read the spool: ${error.message}` } as const
-      host.attempted(job, { results: job.recipients.map(() => result), sentBytes: 0 }, startedAtUs, dialog.tls)
+      host.attempted(job, { results: job.recipients.map(() => result), sentBytes: 0 }, startedAtUs, dialog)
       return { fault: null, isReady: true, isUsed: true }
     }
   }
@@ -117,8 +124,29 @@ function hasAnswer(result: TransactionResult): boolean {
   return result.results.some((recipient) => recipient.reply !== null && recipient.reply.code !== 421)
 }
 
+/** There is no server to try, and there will be none. */
+class UnroutableError extends Error {
+  override readonly name = 'UnroutableError'
+}
+
 async function greetedDialog(host: ConnectionHost): Promise<{ dialog: NextHopDialog; offered: Offered }> {
-  const { address, limits, tls } = host
+  const found = await host.nextHops()
+  if (found.status === 'never') throw new UnroutableError(found.error)
+  if (found.status === 'unknown') throw new DialogError(found.why)
+  let last = new DialogError('there is no server to try')
+  for (const hop of found.hops) {
+    try {
+      return await greetedBy(host, hop)
+    } catch (error) {
+      if (!(error instanceof DialogError)) throw error
+      last = error
+    }
+  }
+  throw last
+}
+
+async function greetedBy(host: ConnectionHost, address: NextHop): Promise<{ dialog: NextHopDialog; offered: Offered }> {
+  const { limits, tls } = host
   const dialog = await NextHopDialog.open(address, limits.connectMs)
   try {
     const greeting = await dialog.reply(limits.greetingMs)
@@ -148,7 +176,8 @@ async function greetedDialog(host: ConnectionHost): Promise<{ dialog: NextHopDia
   }
 }
 
-async function hello(dialog: NextHopDialog, { helloName, limits, address }: ConnectionHost): Promise<Offered> {
+async function hello(dialog: NextHopDialog, { helloName, limits }: ConnectionHost): Promise<Offered> {
+  const address = dialog.peer
   dialog.write([`EHLO ${helloName}\r\n`])
   const reply = await dialog.reply(limits.commandMs)
   if (reply.code === 250) return offeredBy(reply.text)

@@ -8,6 +8,7 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Reply, Tls } from '../../contracts/event.ts'
+import type { NextHop } from './next-hops.ts'
 import { ReplyReader } from './smtp-reply.ts'
 
 /** The connection failed: what happened, in words for the operator. */
@@ -20,7 +21,8 @@ type Waiting = { resolve(reply: Reply): void; reject(error: Error): void; timer:
 
 export class NextHopDialog {
   #socket: Socket
-  readonly #host: string
+  /** Whom we talk to. */
+  readonly peer: { host: string; port: number }
   #reader = new ReplyReader()
   #replies: Reply[] = []
   #waiting: Waiting | null = null
@@ -30,15 +32,15 @@ export class NextHopDialog {
   /** Called when the connection ends or speaks while nobody waits. */
   onIdleEnd: () => void = () => {}
 
-  private constructor(socket: Socket, host: string) {
+  private constructor(socket: Socket, peer: { host: string; port: number }) {
     this.#socket = socket
-    this.#host = host
+    this.peer = peer
     this.#listen()
   }
 
-  static open(address: { host: string; port: number }, timeoutMs: number): Promise<NextHopDialog> {
+  static open(address: NextHop, timeoutMs: number): Promise<NextHopDialog> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ host: address.host, port: address.port, noDelay: true })
+      const socket = connect({ host: address.address ?? address.host, port: address.port, noDelay: true })
       const fail = (text: string, cause?: Error) => {
         socket.destroy()
         reject(new DialogError(`cannot connect to ${address.host}:${address.port}: ${text}`, { cause }))
@@ -52,7 +54,7 @@ export class NextHopDialog {
       socket.once('connect', () => {
         clearTimeout(timer)
         socket.off('error', failed)
-        resolve(new NextHopDialog(socket, address.host))
+        resolve(new NextHopDialog(socket, { host: address.host, port: address.port }))
       })
     })
   }
@@ -103,7 +105,7 @@ export class NextHopDialog {
     const secure = connectTls({
       socket: plain,
       rejectUnauthorized: mustVerify,
-      ...(isIP(this.#host) === 0 ? { servername: this.#host } : {}),
+      ...(isIP(this.peer.host) === 0 ? { servername: this.peer.host } : {}),
     })
     // A broken handshake may report more than one error, on either socket.
     plain.on('error', () => {})
@@ -112,7 +114,7 @@ export class NextHopDialog {
       const fail = (error: Error) => {
         secure.destroy()
         plain.destroy()
-        this.#failure = new DialogError(`${this.#host}: TLS failed: ${error.message}`, { cause: error })
+        this.#failure = new DialogError(`${this.peer.host}: TLS failed: ${error.message}`, { cause: error })
         reject(this.#failure)
       }
       const timer = setTimeout(() => fail(new Error(`no handshake within ${timeoutMs / 1_000} s`)), timeoutMs)
@@ -186,7 +188,7 @@ export class NextHopDialog {
 
   #end(reason: string): void {
     if (this.#failure !== null) return
-    this.#failure = new DialogError(`${this.#host} ${reason}`)
+    this.#failure = new DialogError(`${this.peer.host} ${reason}`)
     this.#socket.destroy()
     this.#onDrain()
     const waiting = this.#waiting

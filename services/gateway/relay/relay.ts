@@ -16,6 +16,7 @@ import type { DeliveryResult, EventBody, Tls } from '../../contracts/event.ts'
 import { transactionIdOf } from '../../contracts/transaction-id.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Config } from '../../kit/config.ts'
+import { noResolver, type Resolver } from '../checks/resolver.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
 import type { MessageStore, StoredMessage } from '../spool/message-store.ts'
 import { applyReported, type RecipientState, type RecordedFreeing } from '../spool/record.ts'
@@ -24,6 +25,7 @@ import type { DeliveryJob, RecipientResult, TransactionResult } from './deliver-
 import { deliveryReport, reportedRecipients } from './delivery-report.ts'
 import { deliveryAttempted, messageFinished } from './delivery-events.ts'
 import type { QueueCounts, QueueEntry, Relay, RouteState } from './relay-contract.ts'
+import { mailExchangers, ourselvesOf, type Ourselves } from './next-hops.ts'
 import { markingOf } from './mark-message.ts'
 import { relayLimits, type RelayLimits } from './relay-limits.ts'
 import { retryDelayMs } from './retry-delay.ts'
@@ -36,6 +38,8 @@ export type RelayOptions = {
   log: Logger
   eventLog: EventLog
   store: MessageStore
+  /** For routes that look up MX. */
+  resolver?: Resolver
   limits?: Partial<RelayLimits>
   timers?: Timers
   random?: () => number
@@ -56,6 +60,8 @@ type Tracked = {
   unfinishedWrites: Set<Promise<void>>
 }
 
+type RouteSetting = Config['routes'][number]
+
 const noRoute = { name: '', host: '', port: 0 }
 const eventRetryMs = 1_000
 const expirySweepMs = 60_000
@@ -72,8 +78,11 @@ export class DeliveryRelay implements Relay {
   readonly #held = new Map<string, StoredMessage>()
   /** Held ones whose end is being written. */
   readonly #deleting = new Set<string>()
-  readonly #routesByDomain = new Map<string, RouteQueue>()
-  readonly #routes: RouteQueue[] = []
+  /** A route without a host: each domain that goes by it has a queue of its own while there is mail for it. */
+  readonly #routesByDomain = new Map<string, RouteQueue | RouteSetting>()
+  readonly #queuesByDomain = new Map<string, RouteQueue>()
+  readonly #ourselves: Ourselves
+  #routes: RouteQueue[] = []
   readonly #agenda = new Agenda<DeliveryJob>()
   readonly #loggedDomains = new Set<string>()
   #alarm: { dueAtMs: number; cancel(): void } | null = null
@@ -86,6 +95,9 @@ export class DeliveryRelay implements Relay {
     this.#limits = { ...relayLimits, ...options.limits }
     this.#timers = options.timers ?? systemTimers
     this.#random = options.random ?? Math.random
+    const { listen, listenTls, submission, hostname: name } = options.config.smtp
+    const listeners = [...listen, ...listenTls, ...submission.listen, ...submission.listenTls]
+    this.#ourselves = ourselvesOf(name ?? hostname(), listeners)
     this.#openRoutes()
     this.#watchExpiry()
   }
@@ -237,35 +249,67 @@ export class DeliveryRelay implements Relay {
   }
 
   #openRoutes(): void {
-    const { config, clock, log } = this.#options
     const byNextHop = new Map<string, RouteQueue>()
-    for (const { domain, host, port, tls } of config.routes) {
-      const key = `${host.toLowerCase()}:${port}/${tls}`
-      let route = byNextHop.get(key)
-      if (route === undefined) {
-        route = new RouteQueue({
-          name: domain,
-          host,
-          port,
-          tls,
-          helloName: config.smtp.hostname ?? hostname(),
-          connections: config.delivery.connectionsPerRoute,
-          messagesPerConnection: config.delivery.messagesPerConnection,
-          limits: this.#limits,
-          clock,
-          timers: this.#timers,
-          random: this.#random,
-          log,
-          octetsOf: (message) => this.#store.octetsOf(message),
-          markingOf: (job) => markingOf(job.message, job.recipients, config.marking.subject),
-          onAttempted: (job, result, startedAtUs, tls) =>
-            this.#settle(job, { name: domain, host, port }, { ...result, startedAtUs, tls }),
-          onHeldUp: (job, reason) => this.#holdUp(job, { name: domain, host, port }, reason),
-        })
-        byNextHop.set(key, route)
-        this.#routes.push(route)
+    for (const setting of this.#options.config.routes) {
+      const { domain, host, port, tls, mx } = setting
+      const place = domain === '*' ? '*' : normalizedDomain(domain)
+      if (host === undefined) {
+        this.#routesByDomain.set(place, setting)
+        continue
       }
-      this.#routesByDomain.set(domain === '*' ? '*' : normalizedDomain(domain), route)
+      const key = `${host.toLowerCase()}:${port}/${tls}/${mx}`
+      const route = byNextHop.get(key) ?? this.#openQueue(domain, host, setting)
+      byNextHop.set(key, route)
+      this.#routesByDomain.set(place, route)
+    }
+  }
+
+  #openQueue(name: string, host: string, { port, tls, mx }: RouteSetting): RouteQueue {
+    const { config, clock, log, resolver = noResolver } = this.#options
+    const route = new RouteQueue({
+      name,
+      host,
+      port,
+      tls,
+      helloName: config.smtp.hostname ?? hostname(),
+      connections: config.delivery.connectionsPerRoute,
+      messagesPerConnection: config.delivery.messagesPerConnection,
+      limits: this.#limits,
+      clock,
+      timers: this.#timers,
+      random: this.#random,
+      log,
+      nextHops: async () =>
+        mx
+          ? mailExchangers(resolver, { domain: host, port }, this.#ourselves, this.#random)
+          : { status: 'found', hops: [{ host, address: null, port }] },
+      octetsOf: (message) => this.#store.octetsOf(message),
+      markingOf: (job) => markingOf(job.message, job.recipients, config.marking.subject),
+      onAttempted: (job, result, startedAtUs, { tls: secured, peer }) =>
+        this.#settle(job, { name, ...peer }, { ...result, startedAtUs, tls: secured }),
+      onUnroutable: (job, error) => this.#settle(job, { name, host, port }, failedAll(job, error)),
+      onHeldUp: (job, reason) => this.#holdUp(job, { name, host, port }, reason),
+    })
+    this.#routes.push(route)
+    return route
+  }
+
+  #routeOf(domain: string): RouteQueue | null {
+    const route = this.#routesByDomain.get(domain) ?? this.#routesByDomain.get('*') ?? null
+    if (route === null || route instanceof RouteQueue) return route
+    const known = this.#queuesByDomain.get(domain)
+    if (known !== undefined) return known
+    const queue = this.#openQueue(domain, domain, route)
+    this.#queuesByDomain.set(domain, queue)
+    return queue
+  }
+
+  /** Else every domain that was ever written to would be remembered. */
+  #forgetIdleQueues(): void {
+    for (const [domain, queue] of this.#queuesByDomain) {
+      if (!queue.isIdle) continue
+      this.#queuesByDomain.delete(domain)
+      this.#routes = this.#routes.filter((route) => route !== queue)
     }
   }
 
@@ -280,7 +324,7 @@ export class DeliveryRelay implements Relay {
     const byRoute = new Map<RouteQueue | null, number[]>()
     for (const position of positions) {
       const domain = normalizedDomain(domainOf(message.envelope.recipients[position]!.normalized))
-      const route = this.#routesByDomain.get(domain) ?? this.#routesByDomain.get('*') ?? null
+      const route = this.#routeOf(domain)
       const together = byRoute.get(route)
       if (together === undefined) byRoute.set(route, [position])
       else together.push(position)
@@ -361,6 +405,7 @@ export class DeliveryRelay implements Relay {
           this.#settle(job, { name, host, port }, deferredAll(job, route.down?.reason ?? 'the next hop took nothing'))
         }
       }
+      this.#forgetIdleQueues()
       this.#watchExpiry()
     })
   }

@@ -8,13 +8,13 @@
  *         them go as soon as one probe succeeds.
  */
 import type { Logger } from 'pino'
-import type { Tls } from '../../contracts/event.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { MessageOctets, StoredMessage } from '../spool/message-store.ts'
 import type { DeliveryJob, TransactionResult } from './deliver-message.ts'
 import { JobLine } from './job-line.ts'
 import { runConnection, type ConnectionEnd, type ConnectionHost } from './next-hop-connection.ts'
 import type { NextHopDialog } from './next-hop-dialog.ts'
+import type { NextHops } from './next-hops.ts'
 import type { Marking } from './mark-message.ts'
 import type { RelayLimits } from './relay-limits.ts'
 import { retryDelayMs } from './retry-delay.ts'
@@ -36,7 +36,10 @@ export type RouteOptions = {
   log: Logger
   octetsOf(message: StoredMessage): Promise<MessageOctets>
   markingOf(job: DeliveryJob): Marking
-  onAttempted(job: DeliveryJob, result: TransactionResult, startedAtUs: number, tls: Tls | null): void
+  nextHops(): Promise<NextHops>
+  onAttempted(job: DeliveryJob, result: TransactionResult, startedAtUs: number, dialog: Pick<NextHopDialog, 'tls' | 'peer'>): void
+  /** No server will ever take it. */
+  onUnroutable(job: DeliveryJob, error: string): void
   /** The next hop is down and the job waits for its return. */
   onHeldUp(job: DeliveryJob, reason: string): void
 }
@@ -62,9 +65,6 @@ export class RouteQueue implements ConnectionHost {
     this.options = options
   }
 
-  get address(): { host: string; port: number } {
-    return this.options
-  }
   get tls(): 'off' | 'may' | 'must' {
     return this.options.tls
   }
@@ -86,6 +86,10 @@ export class RouteQueue implements ConnectionHost {
   }
   get connectionCount(): number {
     return this.#connectionCount
+  }
+  /** Nothing would be lost if it were forgotten. */
+  get isIdle(): boolean {
+    return this.#line.length === 0 && this.#connectionCount === 0 && this.#down === null
   }
   /** Why nothing goes there at present and when it is tried again, or `null`. */
   get down(): { reason: string; nextProbeAtMs: number } | null {
@@ -185,8 +189,17 @@ export class RouteQueue implements ConnectionHost {
     if (this.#down !== null) this.options.onHeldUp(job, this.#down.reason)
   }
 
-  attempted(job: DeliveryJob, result: TransactionResult, startedAtUs: number, tls: Tls | null): void {
-    this.options.onAttempted(job, result, startedAtUs, tls)
+  attempted(job: DeliveryJob, result: TransactionResult, startedAtUs: number, dialog: NextHopDialog): void {
+    this.options.onAttempted(job, result, startedAtUs, dialog)
+  }
+
+  nextHops(): Promise<NextHops> {
+    return this.options.nextHops()
+  }
+
+  unroutable(error: string): void {
+    this.#down = null
+    for (const job of this.#line.takeWhere(() => true)) this.options.onUnroutable(job, error)
   }
 
   #wake(waiter: Waiter, job: DeliveryJob | null): void {

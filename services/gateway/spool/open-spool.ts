@@ -6,6 +6,7 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../../kit/clock.ts'
 import type { Config } from '../../kit/config.ts'
+import type { Resolver } from '../checks/resolver.ts'
 import type { EventLog } from '../log/event-log-contract.ts'
 import { Quarantine } from '../quarantine/quarantine.ts'
 import type { Relay } from '../relay/relay-contract.ts'
@@ -25,6 +26,8 @@ export type SpoolOptions = EventLogMemory & {
   log: Logger
   eventLog: EventLog
   disk?: Disk
+  /** For routes that look up MX. */
+  resolver?: Resolver
   timers?: Timers
   random?: () => number
   limits?: { relay?: Partial<RelayLimits>; store?: Partial<StoreLimits>; journal?: Partial<typeof journalLimits> }
@@ -51,6 +54,7 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
     eventLog,
     store,
     limits: limits.relay ?? {},
+    ...(options.resolver === undefined ? {} : { resolver: options.resolver }),
     ...(options.timers === undefined ? {} : { timers: options.timers }),
     ...(options.random === undefined ? {} : { random: options.random }),
   })
