@@ -240,3 +240,31 @@ it('keeps the last good directory for its owner alone', async () => {
   expect(JSON.parse(await readFile(kept, 'utf8'))).toMatchObject({ clients: [{ id: 'acme' }] })
   expect((await stat(kept)).mode & 0o777).toBe(0o600)
 })
+
+describe('the aliases in force', () => {
+  it('come from their file, are taken again when it changes, and are named in the log by their hash', async () => {
+    await writeFile(directory, clientsOf(1))
+    const file = path.join(folder, 'aliases.yaml')
+    await writeFile(file, 'aliases: [{address: u0@example.com, to: [x@example.com]}]')
+    const source = await open({ recipients: { ...configOf('').recipients, domains: ['example.com'], aliases: file } })
+    expect(source.current.aliases.get('u0@example.com')).toEqual(['x@example.com'])
+    await writeFile(file, 'aliases: [{address: u0@example.com, to: [other@example.com]}]')
+    await source.reload()
+    expect(source.current.aliases.get('u0@example.com')).toEqual(['other@example.com'])
+    expect(answer(source, 'u0@example.com')).toBe(250)
+    const told = loaded('policy').map((event) => (event as { content: { aliases: unknown } }).content.aliases)
+    expect(told).toEqual([
+      { count: 1, hash: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      { count: 1, hash: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    ])
+    expect(told[0]).not.toEqual(told[1])
+    expect(JSON.stringify(told)).not.toContain('@')
+  })
+
+  it('stop a start where the file has faults', async () => {
+    await writeFile(directory, clientsOf(1))
+    const file = path.join(folder, 'aliases.yaml')
+    await writeFile(file, 'aliases: [{address: u0@example.com}]')
+    await expect(open({ recipients: { ...configOf('').recipients, aliases: file } })).rejects.toThrow('aliases.yaml:1')
+  })
+})

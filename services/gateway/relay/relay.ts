@@ -2,18 +2,15 @@
  * The relay: every released message, until nothing is left to do for it.
  *
  * Owns    which recipients go where, when they are tried again, what a message's end is, and the events that tell it.
- * Leaves  connections to route-queue.ts, octets and durability to the spool.
+ * Leaves  routes to route-table.ts, connections to route-queue.ts, octets and durability to the spool.
  * Why     a result is written to the spool at once and its event appended beside it; the spool forgets the message
  *         only after both are durable. A crash in between repeats an event, or at worst a delivery; it loses neither.
  * Fails   without an event log, finished messages wait here and their events are tried again.
  */
-import { randomBytes } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { domainOf, normalizedDomain } from '../../contracts/address.ts'
-import type { DeliveryResult, EventBody, Tls } from '../../contracts/event.ts'
-import { transactionIdOf } from '../../contracts/transaction-id.ts'
+import type { DeliveryResult, EventBody } from '../../contracts/event.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Config } from '../../kit/config.ts'
 import { noResolver, type Resolver } from '../checks/resolver.ts'
@@ -21,15 +18,16 @@ import type { EventLog } from '../log/event-log-contract.ts'
 import type { MessageStore, StoredMessage } from '../spool/message-store.ts'
 import { applyReported, type RecipientState, type RecordedFreeing } from '../spool/record.ts'
 import { Agenda } from './agenda.ts'
-import type { DeliveryJob, RecipientResult, TransactionResult } from './deliver-message.ts'
-import { deliveryReport, reportedRecipients } from './delivery-report.ts'
+import { deferredAll, failedAll, type AttemptResult } from './attempt-result.ts'
+import type { DeliveryJob } from './deliver-message.ts'
+import { composeReport } from './compose-report.ts'
+import { reportedRecipients } from './delivery-report.ts'
 import { deliveryAttempted, messageFinished } from './delivery-events.ts'
 import type { QueueCounts, QueueEntry, Relay, RouteState } from './relay-contract.ts'
-import { mailExchangers, ourselvesOf, type Ourselves } from './next-hops.ts'
-import { markingOf } from './mark-message.ts'
 import { relayLimits, type RelayLimits } from './relay-limits.ts'
 import { retryDelayMs } from './retry-delay.ts'
-import { RouteQueue } from './route-queue.ts'
+import type { RouteQueue } from './route-queue.ts'
+import { RouteTable, type RoutePlace } from './route-table.ts'
 import { systemTimers, type Timers } from './timers.ts'
 
 export type RelayOptions = {
@@ -60,13 +58,10 @@ type Tracked = {
   unfinishedWrites: Set<Promise<void>>
 }
 
-type RouteSetting = Config['routes'][number]
-
-const noRoute = { name: '', host: '', port: 0 }
+const noRoute: RoutePlace = { name: '', host: '', port: 0 }
 const eventRetryMs = 1_000
 const expirySweepMs = 60_000
 const longestReplyLength = 1_000
-const returnedBytes = 64 * 1024
 
 export class DeliveryRelay implements Relay {
   readonly #options: RelayOptions
@@ -78,11 +73,7 @@ export class DeliveryRelay implements Relay {
   readonly #held = new Map<string, StoredMessage>()
   /** Held ones whose end is being written. */
   readonly #deleting = new Set<string>()
-  /** A route without a host: each domain that goes by it has a queue of its own while there is mail for it. */
-  readonly #routesByDomain = new Map<string, RouteQueue | RouteSetting>()
-  readonly #queuesByDomain = new Map<string, RouteQueue>()
-  readonly #ourselves: Ourselves
-  #routes: RouteQueue[] = []
+  readonly #routes: RouteTable
   readonly #agenda = new Agenda<DeliveryJob>()
   readonly #loggedDomains = new Set<string>()
   #alarm: { dueAtMs: number; cancel(): void } | null = null
@@ -95,10 +86,19 @@ export class DeliveryRelay implements Relay {
     this.#limits = { ...relayLimits, ...options.limits }
     this.#timers = options.timers ?? systemTimers
     this.#random = options.random ?? Math.random
-    const { listen, listenTls, submission, hostname: name } = options.config.smtp
-    const listeners = [...listen, ...listenTls, ...submission.listen, ...submission.listenTls]
-    this.#ourselves = ourselvesOf(name ?? hostname(), listeners)
-    this.#openRoutes()
+    const { config, clock, log, resolver = noResolver } = options
+    this.#routes = new RouteTable({
+      config,
+      clock,
+      log,
+      resolver,
+      limits: this.#limits,
+      timers: this.#timers,
+      random: this.#random,
+      octetsOf: (message) => this.#store.octetsOf(message),
+      onResult: (job, route, result) => this.#settle(job, route, result),
+      onHeldUp: (job, route, reason) => this.#holdUp(job, route, reason),
+    })
     this.#watchExpiry()
   }
 
@@ -128,7 +128,7 @@ export class DeliveryRelay implements Relay {
   counts(): QueueCounts {
     let deferredCount = this.#agenda.size
     let connectionCount = 0
-    for (const route of this.#routes) {
+    for (const route of this.#routes.all) {
       if (route.down !== null) deferredCount += route.waitingCount
       connectionCount += route.connectionCount
     }
@@ -138,7 +138,7 @@ export class DeliveryRelay implements Relay {
   *list(): Iterable<QueueEntry> {
     const nextTries = new Map<string, number>()
     for (const { dueAtMs, item } of this.#agenda.entries()) nextTries.set(item.message.queueId, dueAtMs)
-    for (const route of this.#routes) {
+    for (const route of this.#routes.all) {
       if (route.down === null) continue
       for (const job of route.waiting) nextTries.set(job.message.queueId, route.down.nextProbeAtMs)
     }
@@ -152,7 +152,7 @@ export class DeliveryRelay implements Relay {
   }
 
   routes(): RouteState[] {
-    return this.#routes.map((route) => ({
+    return this.#routes.all.map((route) => ({
       name: route.options.name,
       host: route.options.host,
       port: route.options.port,
@@ -170,7 +170,7 @@ export class DeliveryRelay implements Relay {
     due.forEach(noteRequest)
     for (const job of due) this.#dispatch(job.message, job.recipients)
     let isWaiting = due.length > 0
-    for (const route of this.#routes) {
+    for (const route of this.#routes.all) {
       const held = route.down === null ? [] : [...route.waiting].filter(isWanted)
       if (held.length === 0) continue
       held.forEach(noteRequest)
@@ -240,77 +240,12 @@ export class DeliveryRelay implements Relay {
     this.#isStopping = true
     this.#alarm?.cancel()
     this.#expiryAlarm?.cancel()
-    await Promise.all(this.#routes.map((route) => route.stop()))
+    await Promise.all(this.#routes.all.map((route) => route.stop()))
     const writes = [...this.#tracked.values()].flatMap((tracked) => [...tracked.unfinishedWrites])
     let timer: NodeJS.Timeout | undefined
     const tooLate = new Promise((resolve) => (timer = setTimeout(resolve, this.#limits.stopMs)))
     await Promise.race([Promise.allSettled(writes), tooLate])
     clearTimeout(timer)
-  }
-
-  #openRoutes(): void {
-    const byNextHop = new Map<string, RouteQueue>()
-    for (const setting of this.#options.config.routes) {
-      const { domain, host, port, tls, mx } = setting
-      const place = domain === '*' ? '*' : normalizedDomain(domain)
-      if (host === undefined) {
-        this.#routesByDomain.set(place, setting)
-        continue
-      }
-      const key = `${host.toLowerCase()}:${port}/${tls}/${mx}`
-      const route = byNextHop.get(key) ?? this.#openQueue(domain, host, setting)
-      byNextHop.set(key, route)
-      this.#routesByDomain.set(place, route)
-    }
-  }
-
-  #openQueue(name: string, host: string, { port, tls, mx }: RouteSetting): RouteQueue {
-    const { config, clock, log, resolver = noResolver } = this.#options
-    const route = new RouteQueue({
-      name,
-      host,
-      port,
-      tls,
-      helloName: config.smtp.hostname ?? hostname(),
-      connections: config.delivery.connectionsPerRoute,
-      messagesPerConnection: config.delivery.messagesPerConnection,
-      limits: this.#limits,
-      clock,
-      timers: this.#timers,
-      random: this.#random,
-      log,
-      nextHops: async () =>
-        mx
-          ? mailExchangers(resolver, { domain: host, port }, this.#ourselves, this.#random)
-          : { status: 'found', hops: [{ host, address: null, port }] },
-      octetsOf: (message) => this.#store.octetsOf(message),
-      markingOf: (job) => markingOf(job.message, job.recipients, config.marking.subject),
-      onAttempted: (job, result, startedAtUs, { tls: secured, peer }) =>
-        this.#settle(job, { name, ...peer }, { ...result, startedAtUs, tls: secured }),
-      onUnroutable: (job, error) => this.#settle(job, { name, host, port }, failedAll(job, error)),
-      onHeldUp: (job, reason) => this.#holdUp(job, { name, host, port }, reason),
-    })
-    this.#routes.push(route)
-    return route
-  }
-
-  #routeOf(domain: string): RouteQueue | null {
-    const route = this.#routesByDomain.get(domain) ?? this.#routesByDomain.get('*') ?? null
-    if (route === null || route instanceof RouteQueue) return route
-    const known = this.#queuesByDomain.get(domain)
-    if (known !== undefined) return known
-    const queue = this.#openQueue(domain, domain, route)
-    this.#queuesByDomain.set(domain, queue)
-    return queue
-  }
-
-  /** Else every domain that was ever written to would be remembered. */
-  #forgetIdleQueues(): void {
-    for (const [domain, queue] of this.#queuesByDomain) {
-      if (!queue.isIdle) continue
-      this.#queuesByDomain.delete(domain)
-      this.#routes = this.#routes.filter((route) => route !== queue)
-    }
   }
 
   /** Sends the recipients on their ways: one job per next hop and hundred recipients. */
@@ -324,7 +259,7 @@ export class DeliveryRelay implements Relay {
     const byRoute = new Map<RouteQueue | null, number[]>()
     for (const position of positions) {
       const domain = normalizedDomain(domainOf(message.envelope.recipients[position]!.normalized))
-      const route = this.#routeOf(domain)
+      const route = this.#routes.routeOf(domain)
       const together = byRoute.get(route)
       if (together === undefined) byRoute.set(route, [position])
       else together.push(position)
@@ -352,7 +287,7 @@ export class DeliveryRelay implements Relay {
   }
 
   /** Told once per message, so that the trace says why it waits; the next hop's state itself is one log line. */
-  #holdUp(job: DeliveryJob, route: typeof noRoute, reason: string): void {
+  #holdUp(job: DeliveryJob, route: RoutePlace, reason: string): void {
     const tracked = this.#tracked.get(job.message.queueId)
     if (tracked === undefined) return
     this.#store.forgetOctets(job.message)
@@ -362,7 +297,7 @@ export class DeliveryRelay implements Relay {
     this.#record(tracked, { message: job.message, recipients: untold }, route, deferredAll({ ...job, recipients: untold }, reason))
   }
 
-  #settle(job: DeliveryJob, route: typeof noRoute, result: AttemptResult): void {
+  #settle(job: DeliveryJob, route: RoutePlace, result: AttemptResult): void {
     const tracked = this.#tracked.get(job.message.queueId)
     if (tracked === undefined) return
     for (const position of job.recipients) tracked.heldUp.delete(position)
@@ -399,13 +334,13 @@ export class DeliveryRelay implements Relay {
   #watchExpiry(): void {
     this.#expiryAlarm = this.#timers.after(expirySweepMs, () => {
       const nowMs = this.#options.clock.nowMs()
-      for (const route of this.#routes) {
+      for (const route of this.#routes.all) {
         for (const job of route.takeWhere((waiting) => this.#isExpired(waiting.message, nowMs))) {
           const { name, host, port } = route.options
           this.#settle(job, { name, host, port }, deferredAll(job, route.down?.reason ?? 'the next hop took nothing'))
         }
       }
-      this.#forgetIdleQueues()
+      this.#routes.forgetIdleQueues()
       this.#watchExpiry()
     })
   }
@@ -416,11 +351,11 @@ export class DeliveryRelay implements Relay {
   }
 
   #takeWaiting(isWanted: (job: DeliveryJob) => boolean): DeliveryJob[] {
-    return [...this.#agenda.takeWhere(isWanted), ...this.#routes.flatMap((route) => route.takeWhere(isWanted))]
+    return [...this.#agenda.takeWhere(isWanted), ...this.#routes.all.flatMap((route) => route.takeWhere(isWanted))]
   }
 
   /** Spool and event log, side by side; the message remembers that both are not yet durable. */
-  #record(tracked: Tracked, job: DeliveryJob, route: typeof noRoute, result: AttemptResult): void {
+  #record(tracked: Tracked, job: DeliveryJob, route: RoutePlace, result: AttemptResult): void {
     const { message } = tracked
     const { clock, config } = this.#options
     const nowMs = clock.nowMs()
@@ -513,26 +448,18 @@ export class DeliveryRelay implements Relay {
     )
     if (due.length === 0) return true
     for (const { position } of due) reporting.add(position)
-    const original = await this.#beginningOf(message)
-    const nowMs = clock.nowMs()
-    const reportId = transactionIdOf(nowMs, randomBytes(10))
-    const { envelope, octets } = deliveryReport(message, due, original, { reportId, hostname: config.smtp.hostname ?? hostname(), nowMs })
+    const { envelope, octets } = await composeReport(this.#store, message, due, {
+      hostname: config.smtp.hostname ?? hostname(),
+      nowMs: clock.nowMs(),
+      log,
+    })
+    const reportId = envelope.queueId
     const report = await this.#untilWritten('A report to a sender', () => this.#store.add(envelope, octets, true))
     if (report === null) return false
     applyReported(message.state, reportId, due.map(({ position }) => position))
     log.info({ queueId: message.queueId, reportId, recipientCount: due.length }, 'The sender is told what became of the message')
     this.take(report)
     return true
-  }
-
-  async #beginningOf(message: StoredMessage): Promise<Buffer> {
-    try {
-      const content = await this.#store.octetsOf(message)
-      return 'octets' in content ? content.octets : await firstOctets(content.path)
-    } catch (error) {
-      this.#options.log.error({ err: error, queueId: message.queueId }, 'A report goes out without the headers of its message: they cannot be read')
-      return Buffer.alloc(0)
-    }
   }
 
   /** `null` where the gateway stops meanwhile. */
@@ -593,31 +520,6 @@ export class DeliveryRelay implements Relay {
         await new Promise<void>((resolve) => void this.#timers.after(eventRetryMs, resolve))
       }
     }
-  }
-}
-
-type AttemptResult = TransactionResult & { startedAtUs: number | null; tls: Tls | null }
-
-function everyRecipient(job: DeliveryJob, result: RecipientResult): AttemptResult {
-  return { results: job.recipients.map(() => result), sentBytes: 0, startedAtUs: null, tls: null }
-}
-
-function deferredAll(job: DeliveryJob, error: string): AttemptResult {
-  return everyRecipient(job, { outcome: 'deferred', reply: null, error })
-}
-
-function failedAll(job: DeliveryJob, error: string): AttemptResult {
-  return everyRecipient(job, { outcome: 'failed', reply: null, error })
-}
-
-/** What a report may give back of a large message. */
-async function firstOctets(path: string): Promise<Buffer> {
-  const file = await open(path)
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(returnedBytes), 0, returnedBytes, 0)
-    return buffer.subarray(0, bytesRead)
-  } finally {
-    await file.close()
   }
 }
 
