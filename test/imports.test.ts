@@ -21,7 +21,11 @@ const allowed: Record<string, readonly string[]> = {
   'web/src': ['contracts', 'rules'],
 }
 /** What of billing is its public entry. */
-const billingEntry = ['usage-report', 'write-usage', 'import-directory', 'usage-periods', 'billing-policy']
+const billingEntry = [
+  'usage-report', 'write-usage', 'import-directory', 'usage-periods', 'billing-policy', 'tariffs/tariff-store', 'tariffs/faults-of-tariff', 'tariffs/simulate-tariff',
+  'tariffs/simulation-result', 'periods/period-store', 'periods/period-detail', 'periods/close-period', 'corrections/enter-correction',
+  'statements/read-statements', 'statements/lines-of-message', 'statements/statement-page', 'statements/statement-table', 'exports/write-table',
+]
 
 type Import = { file: string; room: string; specifier: string; target: string | null }
 

@@ -29,8 +29,11 @@ import { addMessageRoutes } from './routes/message-routes.ts'
 import { addOverviewRoutes } from './routes/overview-routes.ts'
 import { addRulesRoutes } from './routes/rules-routes.ts'
 import { addRulesetRoutes } from './routes/ruleset-routes.ts'
+import { addPeriodRoutes } from './routes/period-routes.ts'
 import { addSessionRoutes } from './routes/session-routes.ts'
 import { addSnapshotRoutes } from './routes/snapshot-routes.ts'
+import { addStatementRoutes } from './routes/statement-routes.ts'
+import { addTariffRoutes } from './routes/tariff-routes.ts'
 import { addUsageRoutes } from './routes/usage-routes.ts'
 import { addWebRoutes } from './routes/web-routes.ts'
 import { refuseNul } from './refuse-nul.ts'
@@ -91,6 +94,9 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addLogRoutes(api, context)
       addLiveRoutes(api, context, options.liveLimits)
       addUsageRoutes(api, context)
+      addTariffRoutes(api, context)
+      addPeriodRoutes(api, context)
+      addStatementRoutes(api, context)
       addOverviewRoutes(api, context)
       addAnalyticsRoutes(api, context)
       addErasureRoutes(api, context)

@@ -21,7 +21,8 @@ export const contentSecurityPolicy = [
 
 export function addSecurityHeaders(server: ApiServer): void {
   server.addHook('onSend', async (request, reply, payload) => {
-    reply.header('content-security-policy', contentSecurityPolicy)
+    // A page that carries its own style has a policy of its own, which allows nothing but that.
+    if (!reply.hasHeader('content-security-policy')) reply.header('content-security-policy', contentSecurityPolicy)
     reply.header('x-content-type-options', 'nosniff')
     reply.header('x-frame-options', 'DENY')
     reply.header('referrer-policy', 'no-referrer')

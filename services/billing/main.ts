@@ -18,6 +18,7 @@ import { ensureBillingPolicy, policyOf } from './billing-policy.ts'
 import { writeDueExports } from './exports/scheduled-exports.ts'
 import { MeteringPass } from './metering-pass.ts'
 import { ensureNetworkClients } from './network-clients.ts'
+import { openPeriods } from './periods/period-store.ts'
 import { ensureUsageRollup } from './usage-rollup.ts'
 
 export type BillingOptions = { config: Config; database: Database; log: Logger }
@@ -25,6 +26,8 @@ export type BillingOptions = { config: Config; database: Database; log: Logger }
 const shortestWaitMs = 500
 const longestWaitMs = 2_000
 const betweenExportsMs = 60_000
+/** A new month is kept as a period within this time. */
+const periodsLookMs = 600_000
 
 export async function startBilling(options: BillingOptions): Promise<RunningService> {
   // What is wrong in the configuration is told at the start, not by the loop.
@@ -66,11 +69,16 @@ async function run(
   const pass = new MeteringPass(database, config.tenant, log)
   let isWaiting = false
   let waitMs = shortestWaitMs
+  let periodsDueMs = 0
   while (!stopping.aborted) {
     try {
       if (!progress.isSetUp) await setUp(config, database, log)
       progress.isSetUp = true
       const meteredCount = await pass.run(stopping)
+      if (Date.now() >= periodsDueMs) {
+        await openPeriods(database, config.tenant, new Date())
+        periodsDueMs = Date.now() + periodsLookMs
+      }
       if (isWaiting) log.info('the database is back, metering goes on')
       isWaiting = false
       waitMs = meteredCount > 0 ? shortestWaitMs : Math.min(waitMs * 2, longestWaitMs)

@@ -17,6 +17,7 @@ import { commandConfig } from './command-config.ts'
 import { addGatewayCommands } from './gateway-commands.ts'
 import { UsageError, WorldFailure } from './outcome.ts'
 import { addArchiveCommands } from './archive-commands.ts'
+import { addBillingCommands, addStatementReport, monthLabel } from './billing-commands.ts'
 import { addRulesCommands } from './rules-commands.ts'
 import type { RoleName } from './start-role.ts'
 import { worldSentence } from './world-sentence.ts'
@@ -204,9 +205,8 @@ log
     await acceptLogGap(configOf(options), { node, boot, range, reason: options.reason, isDemo: options.demo === true })
   })
 
-program
-  .command('report')
-  .description('reports over a billing period')
+const report = program.command('report').description('reports over a billing period')
+report
   .command('usage')
   .description('billed traffic')
   .addOption(new Option('--period <month>', 'like 2026-11').makeOptionMandatory().argParser(monthLabel))
@@ -237,6 +237,8 @@ type ReportOptions = {
   compare?: 'previous'
 }
 
+addStatementReport(report, { configOf, configOption, demoOption, countUpTo })
+addBillingCommands(program, { configOf, configOption, demoOption, countUpTo })
 addRulesCommands(program, { configOf, configOption, demoOption, countUpTo })
 addGatewayCommands(program, { configOf, configOption, demoOption, countUpTo })
 addArchiveCommands(program, { configOf, configOption })
@@ -321,11 +323,6 @@ function seqRange(text: string): { fromSeq: number; uptoSeq: number } {
   const [, from, upto] = /^(\d{1,15})-(\d{1,15})$/.exec(text) ?? []
   if (from !== undefined && Number(from) < Number(upto)) return { fromSeq: Number(from), uptoSeq: Number(upto) }
   throw new InvalidArgumentError('It is two sequence numbers like 4-7, the second behind the last.')
-}
-
-function monthLabel(text: string): string {
-  if (/^\d{4}-(0[1-9]|1[0-2])$/.test(text)) return text
-  throw new InvalidArgumentError('It is a year and a month, like 2026-11.')
 }
 
 function calendarDay(text: string): string {

@@ -29,6 +29,7 @@ export const apiErrorCodes = {
   'gateway-busy': 409,
   conflict: 409,
   'rules-from-file': 409,
+  'period-blocked': 409,
   'too-many-attempts': 429,
   'too-many-streams': 429,
   'query-timeout': 503,

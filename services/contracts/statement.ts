@@ -128,6 +128,12 @@ export const StatementMessages = Type.Object({
 })
 export type StatementMessages = Static<typeof StatementMessages>
 
+/** The lines of statements that a message is in: those that price its traffic, and those that took its month back. */
+export const MessageStatementLines = Type.Object({
+  lines: Type.Array(Type.Object({ statementId: Type.String(), line: Type.Integer(), kind: Type.Enum([...statementLineKinds]), clientId: Type.String() })),
+})
+export type MessageStatementLines = Static<typeof MessageStatementLines>
+
 export const correctionKinds = ['cancel', 'reassign', 'bill'] as const
 
 /** Which messages, what is done to what they are billed with, and why. */

@@ -20,17 +20,22 @@ const taxPercent = Type.Optional(TaxPercent)
 /** The upper end belongs to the tier; `null`: the last one has none. */
 const Tier = Type.Object({ upto: Type.Union([Decimal, Type.Null()]), price: Decimal }, strict)
 
-export const TariffComponent = Type.Union([
-  Type.Object({ kind: Type.Literal('flat'), amount: Decimal, taxPercent }, strict),
-  Type.Object({ kind: Type.Literal('per-unit'), direction, price: Decimal, taxPercent }, strict),
+export const tariffComponents = {
+  flat: Type.Object({ kind: Type.Literal('flat'), amount: Decimal, taxPercent }, strict),
+  'per-unit': Type.Object({ kind: Type.Literal('per-unit'), direction, price: Decimal, taxPercent }, strict),
   /** Each tier's price for what lies in it. */
-  Type.Object({ kind: Type.Literal('graduated'), direction, tiers: Type.Array(Tier, { minItems: 1, maxItems: 50 }), taxPercent }, strict),
+  graduated: Type.Object({ kind: Type.Literal('graduated'), direction, tiers: Type.Array(Tier, { minItems: 1, maxItems: 50 }), taxPercent }, strict),
   /** The price of the tier that holds the whole quantity, for all of it. */
-  Type.Object({ kind: Type.Literal('volume'), direction, tiers: Type.Array(Tier, { minItems: 1, maxItems: 50 }), taxPercent }, strict),
+  volume: Type.Object({ kind: Type.Literal('volume'), direction, tiers: Type.Array(Tier, { minItems: 1, maxItems: 50 }), taxPercent }, strict),
   /** Nothing up to `included`, then `price` for each package of `size` that is started. */
-  Type.Object({ kind: Type.Literal('package'), direction, included: Decimal, size: Decimal, price: Decimal, taxPercent }, strict),
+  package: Type.Object({ kind: Type.Literal('package'), direction, included: Decimal, size: Decimal, price: Decimal, taxPercent }, strict),
   /** What the other components do not come to is added in a line of its own. */
-  Type.Object({ kind: Type.Literal('minimum'), amount: Decimal, taxPercent }, strict),
+  minimum: Type.Object({ kind: Type.Literal('minimum'), amount: Decimal, taxPercent }, strict),
+} as const
+export const tariffComponentKinds = Object.keys(tariffComponents) as (keyof typeof tariffComponents)[]
+
+export const TariffComponent = Type.Union([
+  tariffComponents.flat, tariffComponents['per-unit'], tariffComponents.graduated, tariffComponents.volume, tariffComponents.package, tariffComponents.minimum,
 ])
 export type TariffComponent = Static<typeof TariffComponent>
 export type TariffComponentKind = TariffComponent['kind']

@@ -319,6 +319,8 @@ export const Config = Type.Object(
         billDuplicates: Type.Boolean({ default: false }),
         /** Reports that the worker writes to a folder by itself. */
         exports: Type.Array(ScheduledExport, { default: [] }),
+        /** How long after its end a period may not be closed yet. */
+        graceHours: Type.Integer({ minimum: 0, maximum: 8_760, default: 72 }),
       },
       { ...strict, default: {} },
     ),

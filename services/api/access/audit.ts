@@ -21,6 +21,12 @@ export type AuditAction =
   | 'rules.drafted'
   | 'rules.published'
   | 'rules.reverted'
+  | 'tariff.added'
+  | 'tariff.version-added'
+  | 'tariff.assigned'
+  | 'period.closed'
+  | 'correction.entered'
+  | 'statement.export'
 
 export type AuditEntry = { actor: string; action: AuditAction; subject?: string; detail?: Record<string, unknown> }
 

@@ -28,7 +28,8 @@ export async function usageEntries(database: Database, key: MessageKey, scope: T
     ...row,
     fullBytes: String(row.fullBytes),
     splitBytes: String(row.splitBytes),
-    correction: String(row.correction),
+    // An odd one adds what an even one takes back: both are of one correction.
+    correction: String(row.correction / 2n),
   }))
 }
 

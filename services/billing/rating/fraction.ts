@@ -84,3 +84,11 @@ function greatestCommonDivisor(left: bigint, right: bigint): bigint {
   while (b !== 0n) [a, b] = [b, a % b]
   return a
 }
+
+/** Rounded to so many digits behind the point, without zeros at its end. */
+export function decimalText(value: Fraction, places: number): string {
+  const scaled = rounded(times(value, fraction(10n ** BigInt(places))))
+  const digits = String(scaled < 0n ? -scaled : scaled).padStart(places + 1, '0')
+  const text = places === 0 ? digits : `${digits.slice(0, -places)}.${digits.slice(-places)}`.replace(/\.?0+$/, '')
+  return scaled < 0n ? `-${text}` : text
+}

@@ -7,14 +7,13 @@
  *         what a statement was made of never changes behind it.
  * Fails   a TariffRefusal says what is wrong and what to do; nothing is written then.
  */
-import { Value } from 'typebox/value'
-import { tariffFaults, TariffDefinition } from '../../contracts/tariff.ts'
-import { minorDigitsOf } from '../../contracts/money.ts'
+import type { TariffDefinition } from '../../contracts/tariff.ts'
 import type { Database } from '../../database/open-database.ts'
 import { requiredPolicies } from '../billing-policy.ts'
 import { takeEntryLock } from '../entry-lock.ts'
 import { inTransaction, type SqlTransaction } from '../in-transaction.ts'
 import { dayStart } from './day-start.ts'
+import { faultsOfTariff } from './faults-of-tariff.ts'
 
 export class TariffRefusal extends Error {}
 
@@ -24,20 +23,6 @@ export type Tariff = { tariffId: string; versions: TariffVersion[] }
 export type Assignment = { clientId: string; tariffId: string; from: Date | null; upto: Date | null }
 
 type Store = { database: Database; tenantId: string }
-
-/** Every mistake of a tariff with its place; the shape first, then what a schema cannot see. */
-export function faultsOfTariff(value: unknown): string[] {
-  if (!Value.Check(TariffDefinition, value)) {
-    return [...Value.Errors(TariffDefinition, value)].slice(0, 20).map(({ instancePath, message }) => `${instancePath.slice(1).replaceAll('/', '.') || 'the tariff'}: ${message}`)
-  }
-  const faults = tariffFaults(value).map(({ path, message }) => `${path} ${message}`)
-  try {
-    minorDigitsOf(value.currency)
-  } catch (error) {
-    faults.push(`currency: ${(error as Error).message}`)
-  }
-  return faults
-}
 
 /** The first version holds from the beginning of time, a later one from the start of `from`, a day like 2026-11-01. */
 export async function addTariffVersion(
