@@ -75,12 +75,12 @@ async function run(
       if (!progress.isSetUp) await setUp(config, database, log)
       progress.isSetUp = true
       const meteredCount = await pass.run(stopping)
+      if (isWaiting) log.info('the database is back, metering goes on')
+      isWaiting = false
       if (Date.now() >= periodsDueMs) {
         await openPeriods(database, config.tenant, new Date())
         periodsDueMs = Date.now() + periodsLookMs
       }
-      if (isWaiting) log.info('the database is back, metering goes on')
-      isWaiting = false
       waitMs = meteredCount > 0 ? shortestWaitMs : Math.min(waitMs * 2, longestWaitMs)
     } catch (error) {
       if (!isDatabaseUnavailable(error)) throw error
