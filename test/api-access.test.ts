@@ -50,6 +50,7 @@ describe('every route', () => {
     'POST /api/v1/log/gaps': ['admin'],
     'GET /api/v1/usage': ['admin', 'accountant', 'viewer', 'client'],
     'GET /api/v1/usage/periods': ['admin', 'accountant', 'viewer', 'client'],
+    'GET /api/v1/savings': ['admin', 'operator', 'accountant', 'viewer'],
     'GET /api/v1/tariffs': ['admin', 'accountant', 'viewer'],
     'POST /api/v1/tariffs': ['admin', 'accountant'],
     'GET /api/v1/tariffs/:id': ['admin', 'accountant', 'viewer'],

@@ -1,6 +1,7 @@
 /** Tariffs, periods, corrections and statements over HTTP: a month from traffic to a page to print. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Value } from 'typebox/value'
+import { SavingsReport } from '../services/contracts/savings.ts'
 import { Correction, PeriodDetail, PeriodList, Statement, StatementList, StatementMessages } from '../services/contracts/statement.ts'
 import { SimulationResult, TariffList } from '../services/contracts/tariff-api.ts'
 import { createApiFixture, loggedRecipient, plainMessage, type ApiFixture, type Caller } from './api-fixture.ts'
@@ -116,4 +117,12 @@ describe('a month', () => {
       ['ann@corp.test', '2000000', '0'], ['ann@corp.test', '-2000000', entered.json().correctionId], ['gus@globex.test', '2000000', '0'],
     ])
   })
+})
+
+it('savings are told for a period, and exported', async () => {
+  const report = (await viewer.get('/savings?period=2026-10')).json()
+  expect(Value.Check(SavingsReport, report)).toBe(true)
+  expect((await viewer.get('/savings')).json().error.message).toContain('name a period, or from and upto')
+  expect((await client.get('/savings?period=2026-10')).status).toBe(403)
+  expect((await viewer.get('/savings?period=2026-10&by=day&format=csv')).text).toMatch(/^day,groups,attempts,/)
 })

@@ -30,6 +30,10 @@ export type StoredMessage = {
   networkName: string | null
   duplicateOf: string | null
   sizeSource: 'data' | 'queue'
+  remoteIp?: string
+  declaredBytes?: number | null
+  reason?: string | null
+  decidingRuleId?: string | null
 }
 
 /** A message of one octet count to some recipients; anything else by `changes`. */
@@ -128,6 +132,10 @@ function transactionRow(tenantId: string, batchId: bigint, message: StoredMessag
     seq: 1,
     event_hash: hash.readBigInt64BE(0),
     source: 'tollgate',
+    remote_ip: message.remoteIp ?? null,
+    declared_bytes: message.declaredBytes ?? null,
+    reason: message.reason ?? null,
+    deciding_rule_id: message.decidingRuleId ?? null,
     network_class: 'public',
     network_name: message.networkName,
     sender: message.sender,

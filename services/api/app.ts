@@ -30,6 +30,7 @@ import { addOverviewRoutes } from './routes/overview-routes.ts'
 import { addRulesRoutes } from './routes/rules-routes.ts'
 import { addRulesetRoutes } from './routes/ruleset-routes.ts'
 import { addPeriodRoutes } from './routes/period-routes.ts'
+import { addSavingsRoutes } from './routes/savings-routes.ts'
 import { addSessionRoutes } from './routes/session-routes.ts'
 import { addSnapshotRoutes } from './routes/snapshot-routes.ts'
 import { addStatementRoutes } from './routes/statement-routes.ts'
@@ -94,6 +95,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addLogRoutes(api, context)
       addLiveRoutes(api, context, options.liveLimits)
       addUsageRoutes(api, context)
+      addSavingsRoutes(api, context)
       addTariffRoutes(api, context)
       addPeriodRoutes(api, context)
       addStatementRoutes(api, context)

@@ -1,5 +1,6 @@
 /** The words of `tollgate tariff`, `period` and `correction`. What each does stands in a file that is loaded by need. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { savingsGroupings, type SavingsGrouping } from '../contracts/savings.ts'
 import { correctionKinds, type CorrectionRequest } from '../contracts/statement.ts'
 import type { CommandParts } from './rules-commands.ts'
 
@@ -102,7 +103,21 @@ type CorrectionWords = {
   kind: CorrectionRequest['kind']; why: string; message?: string; from?: string; upto?: string; recipient?: string; client?: string; toClient?: string; dryRun?: boolean
 }
 
-export function addStatementReport(report: Command, { configOf, configOption, demoOption }: CommandParts): void {
+export function addBillingReports(report: Command, { configOf, configOption, demoOption }: CommandParts): void {
+  report
+    .command('savings')
+    .description('what was not sent because it was refused early')
+    .addOption(new Option('--period <month>', 'like 2026-10').makeOptionMandatory().argParser(monthLabel))
+    .addOption(new Option('--by <grouping>').choices(savingsGroupings).default('reason'))
+    .addOption(new Option('--format <format>').choices(['table', 'csv', 'xlsx', 'json', 'ndjson']).default('table'))
+    .option('--output <file>', 'write there instead of to standard output')
+    .addOption(configOption())
+    .addOption(demoOption())
+    .action(async (options: Common & { period: string; by: SavingsGrouping; format: 'table' | 'csv' | 'xlsx' | 'json' | 'ndjson'; output?: string }) => {
+      const { reportSavings } = await import('./report-savings.ts')
+      const { period, by, format, output = null } = options
+      await reportSavings(configOf(options), { period, by, format, output, isDemo: options.demo === true })
+    })
   report
     .command('statement')
     .description('statements of a closed period')

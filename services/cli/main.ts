@@ -17,7 +17,7 @@ import { commandConfig } from './command-config.ts'
 import { addGatewayCommands } from './gateway-commands.ts'
 import { UsageError, WorldFailure } from './outcome.ts'
 import { addArchiveCommands } from './archive-commands.ts'
-import { addBillingCommands, addStatementReport, monthLabel } from './billing-commands.ts'
+import { addBillingCommands, addBillingReports, monthLabel } from './billing-commands.ts'
 import { addRulesCommands } from './rules-commands.ts'
 import type { RoleName } from './start-role.ts'
 import { worldSentence } from './world-sentence.ts'
@@ -237,7 +237,7 @@ type ReportOptions = {
   compare?: 'previous'
 }
 
-addStatementReport(report, { configOf, configOption, demoOption, countUpTo })
+addBillingReports(report, { configOf, configOption, demoOption, countUpTo })
 addBillingCommands(program, { configOf, configOption, demoOption, countUpTo })
 addRulesCommands(program, { configOf, configOption, demoOption, countUpTo })
 addGatewayCommands(program, { configOf, configOption, demoOption, countUpTo })

@@ -321,6 +321,8 @@ export const Config = Type.Object(
         exports: Type.Array(ScheduledExport, { default: [] }),
         /** How long after its end a period may not be closed yet. */
         graceHours: Type.Integer({ minimum: 0, maximum: 8_760, default: 72 }),
+        /** What one unit of traffic costs the tenant, as decimal text; for the report of savings. */
+        costPrice: Type.Optional(Type.String({ pattern: '^\\d{1,9}(\\.\\d{1,9})?$', description: "a decimal in quotes, like '0.002'" })),
       },
       { ...strict, default: {} },
     ),
