@@ -243,9 +243,20 @@ addRulesCommands(program, { configOf, configOption, demoOption, countUpTo })
 addGatewayCommands(program, { configOf, configOption, demoOption, countUpTo })
 addArchiveCommands(program, { configOf, configOption })
 
-program
-  .command('import')
-  .description('take clients and addresses over')
+const imports = program.command('import').description('take over what there is')
+imports
+  .command('postfix')
+  .description('a configuration of Tollgate out of that of a Postfix, and what became of every line')
+  .argument('<folder>', 'the one that holds main.cf')
+  .option('--output <folder>', 'where the files go', '.')
+  .option('--dry-run', 'only tell')
+  .option('--force', 'write over files that are there')
+  .action(async (folder: string, options: { output: string; dryRun?: boolean; force?: boolean }) => {
+    const { importPostfix } = await import('./import-postfix.ts')
+    const { output, dryRun = false, force = false } = options
+    await importPostfix(folder, { output, isForced: force, isDryRun: dryRun })
+  })
+imports
   .command('recipients')
   .description('clients and their addresses from a file')
   .argument('<file>')
