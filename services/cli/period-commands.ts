@@ -1,5 +1,7 @@
 /** `tollgate period …`, `tollgate correction …` and `tollgate report statement`. */
+import { writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
+import { recordAudit } from '../api/access/audit.ts'
 import { CorrectionRefusal, enterCorrection, listCorrections } from '../billing/corrections/enter-correction.ts'
 import { writeTable, writeTableFile } from '../billing/exports/write-table.ts'
 import { CloseRefusal, closePeriod } from '../billing/periods/close-period.ts'
@@ -10,7 +12,6 @@ import { statementPage } from '../billing/statements/statement-page.ts'
 import { statementTable } from '../billing/statements/statement-table.ts'
 import type { CorrectionRequest, Statement } from '../contracts/statement.ts'
 import type { Config } from '../kit/config.ts'
-import { writeFileSync } from 'node:fs'
 import { withCommandDatabase } from './command-database.ts'
 import { UsageError, WorldFailure } from './outcome.ts'
 import { textTable } from './text-table.ts'
@@ -51,6 +52,7 @@ export async function close(configured: Config, { label, accepted, ...options }:
       if (!(error instanceof CloseRefusal)) throw error
       throw new WorldFailure([`${error.message}.`, ...error.blockers.map(({ name, text, remedy, isAcceptable }) => `  ${name}: ${text}. ${remedy}${isAcceptable ? ` (--accept ${name})` : ''}.`)].join('\n'))
     })
+    await recordAudit(database, config.tenant, { actor: asked.by, action: 'period.closed', subject: label, detail: { hash, accepted } })
     const statements = await listStatements(database, config.tenant, { period: label, clientId: null })
     process.stdout.write(`${label} is closed with ${statements.length} statements (${hash!.slice(0, 16)}).\n`)
   })
@@ -83,6 +85,9 @@ export async function addCorrection(configured: Config, { request, ...options }:
       if (error instanceof CorrectionRefusal) throw new UsageError(`${error.message}.`)
       throw error
     })
+    if (correctionId !== null) {
+      await recordAudit(database, config.tenant, { actor: byMe(), action: 'correction.entered', subject: String(correctionId), detail: { kind: request.kind, why: request.why } })
+    }
     const later = Object.entries(shownIn).map(([of, shown]) => ` ${of} is closed: it will be shown in the statements of ${shown}.`).join('')
     process.stdout.write(correctionId === null ? `${entryCount} entries would be corrected.${later} Nothing was changed.\n` : `Correction ${correctionId} corrects ${entryCount} entries.${later}\n`)
   })

@@ -75,7 +75,9 @@ async function startWorker(options: DatabaseRole): Promise<StartedRole> {
   // The directory is read in the form that the policy says, so that one comes first.
   await ensureTenant(database, config.tenant, { isDemo })
   await ensureBillingPolicy(database, config.tenant, config)
-  const services = [followDirectory(options), await startBilling(options), await startRollup(options), startRetention(options)]
+  const { giveDemoTariffs } = await import('./demo-tariffs.ts')
+  const tariffs = isDemo ? [giveDemoTariffs(database, config.tenant, options.log)] : []
+  const services = [followDirectory(options), ...tariffs, await startBilling(options), await startRollup(options), startRetention(options)]
   return {
     details: {},
     stop: async () => {

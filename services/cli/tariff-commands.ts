@@ -1,6 +1,8 @@
 /** `tollgate tariff …`: price lists, who carries them, and what a month would have cost. */
 import { readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { parse } from 'yaml'
+import { recordAudit } from '../api/access/audit.ts'
 import { simulateTariff } from '../billing/tariffs/simulate-tariff.ts'
 import { simulationResult } from '../billing/tariffs/simulation-result.ts'
 import { faultsOfTariff } from '../billing/tariffs/faults-of-tariff.ts'
@@ -13,7 +15,7 @@ import { textTable } from './text-table.ts'
 
 type Common = { isDemo: boolean }
 type Format = 'table' | 'json'
-const by = 'command line'
+const by = `command:${userInfo().username}`
 
 export async function listStoredTariffs(configured: Config, { format, ...options }: Common & { format: Format }): Promise<void> {
   await withCommandDatabase(configured, options, async ({ database, config }) => {
@@ -37,6 +39,7 @@ export async function addTariff(configured: Config, asked: Common & { tariffId: 
   await withCommandDatabase(configured, asked, async ({ database, config }) => {
     const { tariffId, from } = asked
     const { version, validFrom } = await addTariffVersion({ database, tenantId: config.tenant }, { tariffId, definition, from, by }).catch(usedWrongly)
+    await recordAudit(database, config.tenant, { actor: by, action: version === 1 ? 'tariff.added' : 'tariff.version-added', subject: tariffId, detail: { version, from } })
     process.stdout.write(`Version ${version} of ${tariffId} holds ${validFrom === null ? 'from the beginning of time' : `from ${validFrom.toISOString()}`}.\n`)
   })
 }
@@ -44,6 +47,7 @@ export async function addTariff(configured: Config, asked: Common & { tariffId: 
 export async function giveTariff(configured: Config, asked: Common & { clientId: string; tariffId: string | null; from: string | null }): Promise<void> {
   await withCommandDatabase(configured, asked, async ({ database, config }) => {
     const assignments = await assignTariff({ database, tenantId: config.tenant }, { ...asked, by }).catch(usedWrongly)
+    await recordAudit(database, config.tenant, { actor: by, action: 'tariff.assigned', subject: asked.clientId, detail: { tariffId: asked.tariffId, from: asked.from } })
     for (const { clientId, tariffId, from, upto } of assignments) {
       process.stdout.write(`${clientId} carries ${tariffId} ${from === null ? 'always' : `from ${from.toISOString()}`}${upto === null ? '' : ` up to ${upto.toISOString()}`}\n`)
     }

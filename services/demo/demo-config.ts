@@ -44,7 +44,7 @@ export function demoConfig(given: Config, folder: string, database: string): Con
     checks: { ...config.checks, dns: { ...config.checks.dns, enabled: false } },
     networks: demoNetworks,
     routes: [],
-    billing: { ...config.billing, mode: 'full', unit: 'MB', currency: 'EUR' },
+    billing: { ...config.billing, mode: 'full', unit: 'MB', currency: 'EUR', costPrice: '0.02' },
   }
 }
 

@@ -25,10 +25,10 @@ export async function closeBlockers({ database, tenantId, periods, period, grace
   if (earlier !== undefined) add('earlier-period', `${earlier.label} is not closed`, `Close ${earlier.label} first`, false)
   const allowedAt = new Date(period.upto.getTime() + graceHours * 3_600_000)
   if (now < allowedAt) {
-    add('grace', `The period ended ${now < period.upto ? 'not yet' : `at ${period.upto.toISOString()}`}, and mail may come late`, `Close it from ${allowedAt.toISOString()} on (billing.graceHours is ${graceHours})`, false)
+    add('grace', now < period.upto ? 'The period has not ended' : `The period ended at ${period.upto.toISOString()}, and mail may come late`, `Close it from ${allowedAt.toISOString()} on (billing.graceHours is ${graceHours})`, false)
   }
   const unmetered = await unmeteredCount(database, tenantId)
-  if (unmetered > 0n) add('unmetered', `${unmetered} ingested batches are not metered yet`, 'Wait for the worker; is it running?', false)
+  if (unmetered > 0n) add('unmetered', `${unmetered} ingested batches are not metered yet`, 'Wait for the worker, and see that it runs', false)
   for (const name of await foreignTariffsOf(database, tenantId, period)) {
     add(`tariff:${name}`, `The tariff ${name} is not in ${period.currency}, the currency of the period`, 'Give the client a tariff in the currency of the period', false)
   }

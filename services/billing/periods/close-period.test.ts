@@ -9,7 +9,9 @@ import { enterCorrection } from '../corrections/enter-correction.ts'
 import { meterBatch } from '../meter-batch.ts'
 import { rateUsage } from '../rating/rate-usage.ts'
 import { listStatements, messagesOfLine, readStatement } from '../statements/read-statements.ts'
-import { addTariffVersion, assignTariff } from '../tariffs/tariff-store.ts'
+import { simulateTariff } from '../tariffs/simulate-tariff.ts'
+import { simulationResult } from '../tariffs/simulation-result.ts'
+import { addTariffVersion, assignTariff, listTariffs } from '../tariffs/tariff-store.ts'
 import { rebuildUsageRollup } from '../usage-rollup.ts'
 import { CloseRefusal, closePeriod, type CloseOptions } from './close-period.ts'
 import { openPeriods } from './period-store.ts'
@@ -282,6 +284,23 @@ describe('closing a period', () => {
     expect([await octetsOf('2026-10-0001', 1), await octetsOf('2026-10-0001', 2)]).toEqual([BigInt(11 * mega), BigInt(18 * mega)])
     expect(await readStatement(test.database, tenantId, '2026-09-0001', 'borealis')).toBeNull()
     expect(await messagesOfLine(test.database, tenantId, { statementId: '2026-09-0001', line: 9, clientId: null, cursor: null })).toBeNull()
+  })
+
+  it('a simulation of the tariff that is in force comes to what the statement does, before the close and behind it', async () => {
+    const tenantId = await tenant([{ kind: 'flat', amount: '3' }, ...graduated], ['acme', 'borealis'], { taxPercent: '19' })
+    await meter(tenantId, [storedMessage('2026-09-10T00:00:00Z', 150 * mega, ['anna@acme.example', 'zoe@shared.example'])])
+    const simulate = async () => {
+      const { definition } = (await listTariffs({ database: test.database, tenantId }))[0]!.versions[0]!
+      const simulated = simulationResult('2026-09', await simulateTariff({ database: test.database, tenantId, period: '2026-09', tariff: 'mail', definition, clientId: null }))
+      return simulated.clients.map(({ clientId, now, then, difference }) => [clientId, now!.net, now!.total, then!.total, difference])
+    }
+    const before = await simulate()
+    await close(tenantId, '2026-09')
+    const stated = (await statementsOf(tenantId)) as { clientId: string; net: string; total: string }[]
+    expect(stated.map(({ clientId, net, total }) => [clientId, net, total, total, '0.00'])).toEqual(before)
+    // The month was rated by who belonged to whom at the close: a later change of that is none of its.
+    await test.database.pool.query(`update client set parent_id = 'acme' where tenant_id = $1 and client_id = 'borealis'`, [tenantId])
+    expect((await simulate()).map(([clientId, net]) => [clientId, net])).toEqual(before.map(([clientId, net]) => [clientId, net]))
   })
 
   it('departments without a tariff are invoiced to their parent, tiers over the sum of all', async () => {

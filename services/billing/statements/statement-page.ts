@@ -26,12 +26,13 @@ export const statementPageCsp = `default-src 'none'; style-src 'sha256-${createH
 export function statementPage(statement: Statement): string {
   const { statementId, period, clientId, clientName, currency, from, upto, timeZone, unitBytes, lines, taxes, usage, net, tax, total, hash } = statement
   const unit = unitNameOf(unitBytes)
+  const hasOwnTaxOnly = taxes.length === 1 && lines.every(({ kind }) => kind === 'usage')
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escaped(`Statement ${statementId}`)}</title><style>${style}</style></head><body>
 <h1>Statement ${escaped(statementId)}</h1>
 <p>${escaped(clientName ?? clientId)} <span class="muted">(${escaped(clientId)})</span></p>
-<p>${escaped(period)}: <span class="muted">${escaped(from)} up to, not including, ${escaped(upto)}, ${escaped(timeZone)}</span></p>
+<p>${escaped(period)} <span class="muted">(from ${minute(from)} up to, not including, ${minute(upto)} UTC; time zone ${escaped(timeZone)})</span></p>
 <p class="muted">1 ${unit} = ${unitBytes.toLocaleString('en')} octets. Amounts in ${escaped(currency)}.</p>
 <table><thead><tr><th>#</th><th>What</th><th class="figure">Quantity</th><th class="figure">Price</th><th class="figure">Net</th><th class="figure">Tax</th></tr></thead>
 <tbody>
@@ -39,11 +40,11 @@ ${lines.map((line) => lineRow(statement, line, unit)).join('\n')}
 </tbody><tfoot>
 <tr><td></td><td>Net</td><td></td><td></td><td class="figure">${net}</td><td></td></tr>
 ${taxes.map((one) => `<tr><td></td><td>Tax ${escaped(one.percent)} % on ${one.net}</td><td></td><td></td><td></td><td class="figure">${one.tax}</td></tr>`).join('\n')}
-<tr><td></td><td>Tax</td><td></td><td></td><td></td><td class="figure">${tax}</td></tr>
+${hasOwnTaxOnly ? '' : `<tr><td></td><td>Tax, that of earlier months included</td><td></td><td></td><td></td><td class="figure">${tax}</td></tr>`}
 <tr><td></td><td>Total ${escaped(currency)}</td><td></td><td></td><td class="figure">${total}</td><td></td></tr>
 </tfoot></table>
 <table><thead><tr><th>Department</th><th>Direction</th><th class="figure">Octets</th></tr></thead><tbody>
-${usage.map((one) => `<tr><td>${escaped(one.clientId)}</td><td>${escaped(one.direction)}</td><td class="figure">${one.octets}</td></tr>`).join('\n')}
+${usage.map((one) => `<tr><td>${escaped(one.clientId)}</td><td>${escaped(one.direction)}</td><td class="figure">${grouped(one.octets)}</td></tr>`).join('\n')}
 </tbody></table>
 ${statement.hasQueueSizes ? '<p>Some sizes are those of another mail server\'s queue, which adds headers of its own.</p>' : ''}
 <p class="muted">Hash of this statement: <code>${escaped(hash)}</code></p>
@@ -76,6 +77,16 @@ function textOf({ kind, ofPeriod, tariffId, tariffVersion, componentKind, direct
     `tariff ${tariffId}, version ${tariffVersion}`,
   ]
   return parts.filter((part) => part !== null).join(', ')
+}
+
+/** `1,234,567`. */
+function grouped(figure: string): string {
+  return figure.replace(/\B(?=(\d{3})+$)/g, ',')
+}
+
+/** `2026-10-01 00:00`. */
+function minute(iso: string): string {
+  return escaped(iso.slice(0, 16).replace('T', ' '))
 }
 
 function escaped(text: string): string {

@@ -2,7 +2,7 @@
 import type { TariffDefinition } from '../../contracts/tariff.ts'
 import type { Database } from '../../database/open-database.ts'
 import { inTransaction } from '../in-transaction.ts'
-import { plannedPeriod } from '../periods/period-store.ts'
+import { plannedPeriod, storedPeriods } from '../periods/period-store.ts'
 import { gatherQuantities } from './gather-quantities.ts'
 import { byOctets, ratePlan, type RatedClient } from './rate-plan.ts'
 import { foreignTariffs, ratingPlan } from './rating-plan.ts'
@@ -11,7 +11,10 @@ import { TariffRefusal } from './tariff-store.ts'
 export type Simulation = {
   currency: string
   unitBytes: number
-  /** In order of the client: `now` by the tariffs in force, `then` by the other one; `null`: not invoiced. */
+  /**
+   * In order of the client: `now` by the tariffs in force, what came late and was corrected included, `then` by the other
+   * one; `null`: not invoiced.
+   */
   clients: { clientId: string; now: RatedClient | null; then: RatedClient | null }[]
 }
 
@@ -28,7 +31,9 @@ export async function simulateTariff(options: {
   return await inTransaction(database, async (transaction) => {
     await transaction.query('set transaction isolation level repeatable read, read only')
     const period = await plannedPeriod(transaction, tenantId, options.period)
-    const now = await ratingPlan(transaction, tenantId, period)
+    // A period that is cut off is rated by the plan of then, whatever changed since.
+    const stored = (await storedPeriods(transaction, tenantId)).find(({ label }) => label === period.label)
+    const now = stored?.plan ?? (await ratingPlan(transaction, tenantId, period))
     const then = await ratingPlan(transaction, tenantId, period, { tariff: `${tariff}@0`, definition, clientId })
     const foreign = [...foreignTariffs(now), ...foreignTariffs(then)]
     if (foreign.length > 0) throw new TariffRefusal(`The period is billed in ${period.currency}, the tariff ${foreign[0]!.replace('@0', '')} is in another currency`)
