@@ -114,7 +114,7 @@ function tlsOf(main: MainCf, folder: string): { certificate: string; key: string
   return certificate === '' || certificate === 'none' ? null : { certificate: whole(certificate), key: whole(key) }
 }
 
-const rulesText = (rules: readonly Rule[]): string => stringify({ name: 'From Postfix', rules })
+const rulesText = (rules: readonly Rule[]): string => stringify({ name: 'From Postfix', rules }, { aliasDuplicateObjects: false })
 
 function areRulesUsable(rules: readonly Rule[]): boolean {
   return !('faults' in parseRuleset(rulesText(rules), 'rules.yaml', new Map()))
