@@ -46,6 +46,7 @@ describe('a month', () => {
     expect((await accountant.call('POST', '/tariffs', { body: { tariffId: 'other', definition: twisted } })).json().error.message).toContain('components[0].tiers[0].upto')
     for (const id of ['acme', 'globex']) expect((await accountant.call('PUT', `/clients/${id}/tariff`, { body: { tariffId: 'mail' } })).status).toBe(200)
     expect((await accountant.call('PUT', '/clients/nobody/tariff', { body: { tariffId: 'mail' } })).json().error.message).toContain('There is no client "nobody"')
+    expect((await accountant.call('PUT', '/clients/globex/tariff', { body: { tariffId: null, from: '2026-12-01' } })).json()).toMatchObject([{ tariffId: 'mail', upto: '2026-12-01T00:00:00.000Z' }])
     const tariffs = (await viewer.get('/tariffs')).json()
     expect(Value.Check(TariffList, tariffs)).toBe(true)
 

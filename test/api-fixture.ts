@@ -52,7 +52,7 @@ export type Caller = {
   cookie: string
   get(url: string): Promise<Answer>
   call(
-    method: 'POST' | 'PUT' | 'DELETE',
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     url: string,
     options?: { csrfToken?: string | null; body?: unknown },
   ): Promise<Answer>

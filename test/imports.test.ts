@@ -24,7 +24,7 @@ const allowed: Record<string, readonly string[]> = {
 const billingEntry = [
   'usage-report', 'write-usage', 'import-directory', 'usage-periods', 'billing-policy', 'tariffs/tariff-store', 'tariffs/faults-of-tariff', 'tariffs/simulate-tariff',
   'tariffs/simulation-result', 'periods/period-store', 'periods/period-detail', 'periods/close-period', 'corrections/enter-correction',
-  'statements/read-statements', 'statements/lines-of-message', 'statements/statement-page', 'statements/statement-table', 'exports/write-table', 'savings/savings-report', 'savings/savings-table', 'savings/savings-range',
+  'statements/read-statements', 'statements/lines-of-message', 'statements/statement-page', 'statements/statement-table', 'exports/write-table', 'savings/savings-report', 'clients/read-clients', 'clients/directory-csv', 'clients/directory-change-text', 'savings/savings-table', 'savings/savings-range',
 ]
 
 type Import = { file: string; room: string; specifier: string; target: string | null }

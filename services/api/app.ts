@@ -20,6 +20,7 @@ import { addRequestMetrics } from './metrics.ts'
 import { SnapshotPublisher } from './policy/snapshot-publisher.ts'
 import { addBacktestRoutes } from './routes/backtest-routes.ts'
 import { addAnalyticsRoutes } from './routes/analytics-routes.ts'
+import { addClientRoutes } from './routes/client-routes.ts'
 import { addErasureRoutes } from './routes/erasure-routes.ts'
 import { addGatewayRoutes } from './routes/gateway-routes.ts'
 import { addHealthRoutes } from './routes/health-routes.ts'
@@ -96,6 +97,7 @@ export async function buildApp(context: ApiContext, options: { log: Logger; webF
       addLiveRoutes(api, context, options.liveLimits)
       addUsageRoutes(api, context)
       addSavingsRoutes(api, context)
+      addClientRoutes(api, context)
       addTariffRoutes(api, context)
       addPeriodRoutes(api, context)
       addStatementRoutes(api, context)

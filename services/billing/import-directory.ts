@@ -11,6 +11,7 @@
 import type { DirectoryFile } from '../contracts/directory.ts'
 import type { Database } from '../database/open-database.ts'
 import { requiredPolicies } from './billing-policy.ts'
+import { currentDirectory } from './clients/current-directory.ts'
 import { DirectoryFault, wantedDirectory, type WantedDirectory } from './wanted-directory.ts'
 import { earliestChangeAt, newestEntryAt, takeEntryLock } from './entry-lock.ts'
 import { inTransaction, type SqlTransaction } from './in-transaction.ts'
@@ -20,7 +21,8 @@ export { DirectoryFault } from './wanted-directory.ts'
 export type DirectoryImport = {
   database: Database
   tenantId: string
-  directory: DirectoryFile
+  /** The whole directory, or what is to become of the one that is there. */
+  directory: DirectoryFile | ((current: DirectoryFile) => DirectoryFile)
   /** Ranges change from this time on, or as soon after it as no metered message is touched. Not in the future. */
   at: Date
   /** Only tells what would change. */
@@ -44,7 +46,8 @@ export async function importDirectory(options: DirectoryImport): Promise<Directo
   return await inTransaction(database, async (transaction) => {
     await takeEntryLock(transaction, tenantId)
     const { lowersLocalPart } = (await requiredPolicies(transaction, tenantId)).at(-1)!
-    const wanted = wantedDirectory(directory, { lowerCaseLocalPart: lowersLocalPart })
+    const file = typeof directory === 'function' ? directory(await currentDirectory(transaction, tenantId)) : directory
+    const wanted = wantedDirectory(file, { lowerCaseLocalPart: lowersLocalPart })
     const clientChanges = await changedClients(transaction, tenantId, wanted)
     const from = await changeTime(transaction, tenantId, options.at)
     const addresses = await changedAddresses(transaction, tenantId, wanted)

@@ -1,4 +1,4 @@
-/** The words of `tollgate tariff`, `period` and `correction`. What each does stands in a file that is loaded by need. */
+/** The words of `tollgate tariff`, `period`, `clients` and `correction`. What each does stands in a file that is loaded by need. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { savingsGroupings, type SavingsGrouping } from '../contracts/savings.ts'
 import { correctionKinds, type CorrectionRequest } from '../contracts/statement.ts'
@@ -71,6 +71,24 @@ export function addBillingCommands(program: Command, { configOf, configOption, d
     .action(async (label: string, options: Common & { accept: string[] }) => {
       const { close } = await import('./period-commands.ts')
       await close(configOf(options), { label, accepted: options.accept, isDemo: options.demo === true })
+    })
+
+  const clients = program.command('clients').description('who pays, and for which addresses')
+  shared(clients.command('list').description('all of them').addOption(formatOption()))
+    .action(async (options: Common & { format: Format }) => {
+      const { showClients } = await import('./client-commands.ts')
+      await showClients(configOf(options), { format: options.format, isDemo: options.demo === true })
+    })
+  shared(clients.command('export').description('as CSV, one line an address').option('--output <file>', 'write there instead of to standard output'))
+    .action(async (options: Common & { output?: string }) => {
+      const { exportClients } = await import('./client-commands.ts')
+      await exportClients(configOf(options), { output: options.output ?? null, isDemo: options.demo === true })
+    })
+  shared(clients.command('import').description('the whole directory out of CSV').argument('<file>')
+    .option('--dry-run', 'only tell what would change').option('--force', 'also where more than half of the addresses would go'))
+    .action(async (file: string, options: Common & { dryRun?: boolean; force?: boolean }) => {
+      const { importClients } = await import('./client-commands.ts')
+      await importClients(configOf(options), { file, isDryRun: options.dryRun === true, isForced: options.force === true, isDemo: options.demo === true })
     })
 
   const correction = program.command('correction').description('what is billed otherwise than the log says')

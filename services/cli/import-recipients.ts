@@ -1,6 +1,7 @@
 /** `tollgate import recipients FILE`. */
 import { ensureBillingPolicy } from '../billing/billing-policy.ts'
-import { DirectoryFault, importDirectory, type DirectoryChange } from '../billing/import-directory.ts'
+import { directoryChangeText } from '../billing/clients/directory-change-text.ts'
+import { DirectoryFault, importDirectory } from '../billing/import-directory.ts'
 import { ensureTenant } from '../database/ensure-tenant.ts'
 import type { Config } from '../kit/config.ts'
 import { withCommandDatabase } from './command-database.ts'
@@ -25,24 +26,5 @@ export async function importRecipients(configured: Config, file: string, options
     }
   })
   const summary = changes.length === 0 ? 'Nothing has changed.' : `${changes.length} changes${options.isDryRun ? ' would be made' : ''}:`
-  process.stdout.write([summary, ...changes.map(changeText), ''].join('\n'))
-}
-
-function changeText(change: DirectoryChange): string {
-  switch (change.kind) {
-    case 'client-added':
-      return `  client ${change.clientId} is new: ${change.name}`
-    case 'client-renamed':
-      return `  client ${change.clientId}: ${change.from} is now ${change.to}`
-    case 'client-parent-changed':
-      return `  client ${change.clientId}: parent ${change.from ?? 'none'} is now ${change.to ?? 'none'}`
-    case 'client-state-changed':
-      return `  client ${change.clientId}: ${change.from} is now ${change.to}`
-    case 'address-gained':
-      return `  ${change.address} goes to ${change.clientId}${change.at === null ? '' : ` from ${change.at.toISOString()}`}`
-    case 'address-lost':
-      return `  ${change.address} leaves ${change.clientId} from ${change.at.toISOString()}`
-    case 'address-moved':
-      return `  ${change.address} moves from ${change.fromClientId} to ${change.clientId} from ${change.at.toISOString()}`
-  }
+  process.stdout.write([summary, ...changes.map((change) => `  ${directoryChangeText(change)}`), ''].join('\n'))
 }

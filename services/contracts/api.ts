@@ -30,6 +30,7 @@ export const apiErrorCodes = {
   conflict: 409,
   'rules-from-file': 409,
   'period-blocked': 409,
+  'directory-from-file': 409,
   'too-many-attempts': 429,
   'too-many-streams': 429,
   'query-timeout': 503,

@@ -131,6 +131,7 @@ export const en = {
     conflict: 'Somebody else changed it in between: look at their change first.',
     'rules-from-file': 'A file on the server governs the rules: nothing can be published from here.',
     'period-blocked': 'This period cannot be closed yet: look at what is in the way.',
+    'directory-from-file': 'A file on the server governs the clients: nothing can be changed from here.',
     'gateway-busy': 'This cannot be done to the message now: it is being delivered, or somebody was faster.',
     'gateway-unavailable': 'The gateway does not answer. Look whether it runs.',
     'query-timeout': 'The search took too long and was stopped. Choose a shorter time or a more exact term.',
