@@ -92,6 +92,7 @@ export type UsageParameters = {
   by: UsageReport['by']
   mode: UsageReport['mode'] | null
   client: string | null
+  compare?: 'previous' | null
 }
 
 export const usageQuery = (parameters: UsageParameters) =>
@@ -109,6 +110,6 @@ export const usagePeriodsQuery = () =>
   })
 
 /** Where the same report comes as a file. */
-export function usageFilePath(parameters: UsageParameters, format: 'csv' | 'ndjson'): string {
+export function usageFilePath(parameters: UsageParameters, format: 'csv' | 'xlsx' | 'ndjson' | 'focus'): string {
   return pathWith('/api/v1/usage', { ...parameters, format })
 }

@@ -1,5 +1,6 @@
 /** English, and the shape that every other language must have. */
 import { traceKeyNames, traceKeys, type TraceKey } from '../../../services/contracts/trace-keys.ts'
+import { billingEn } from './billing-en.ts'
 
 export const en = {
   action: {
@@ -51,6 +52,7 @@ export const en = {
     'mail-loop': 'it was going round in circles between servers',
     duplicate: 'we had already received the same message',
   },
+  billing: billingEn,
   bytes: {
     exact: '{count} octet | {count} octets',
     declared: 'Declared by the sender',
@@ -456,10 +458,15 @@ export const en = {
     period: 'Period',
     failed: 'The report could not be made',
     groupBy: 'Lines',
-    by: { client: 'Client', recipient: 'Recipient', domain: 'Domain', day: 'Day' },
+    by: { client: 'Client', recipient: 'Recipient', domain: 'Domain', day: 'Day', direction: 'Direction' },
     column: { messages: 'Messages', billed: 'Billed', unbilled: 'Not billed', share: 'Share of the largest' },
     csv: 'CSV',
     ndjson: 'NDJSON',
+    xlsx: 'XLSX',
+    focus: 'FOCUS',
+    compare: 'Compare with the month before',
+    previous: 'Month before',
+    change: 'Change',
     client: 'Client',
     recipient: 'Recipient',
     recipients: 'recipients',

@@ -1,5 +1,6 @@
 /** Japanese. It counts without forms. */
 import type { Messages } from './en.ts'
+import { billingJa } from './billing-ja.ts'
 
 export const ja: Messages = {
   action: {
@@ -51,6 +52,7 @@ export const ja: Messages = {
     'mail-loop': 'サーバー間で循環していました',
     duplicate: '同じメッセージをすでに受信していました',
   },
+  billing: billingJa,
   bytes: {
     exact: '{count} オクテット',
     declared: '送信者の申告',
@@ -478,10 +480,15 @@ export const ja: Messages = {
     period: '期間',
     failed: 'レポートを作れませんでした',
     groupBy: '行',
-    by: { client: '顧客', recipient: '受信者', domain: 'ドメイン', day: '日' },
+    by: { client: '顧客', recipient: '受信者', domain: 'ドメイン', day: '日', direction: '方向' },
     column: { messages: '通数', billed: '課金', unbilled: '課金なし', share: '最大との比' },
     csv: 'CSV',
     ndjson: 'NDJSON',
+    xlsx: 'XLSX',
+    focus: 'FOCUS',
+    compare: '前月と比べる',
+    previous: '前月',
+    change: '増減',
     client: '顧客',
     recipient: '受信者',
     recipients: '受信者別',

@@ -1,5 +1,6 @@
 /** Russian. Forms of a counted message: one | few | many, or none | one | few | many. */
 import type { Messages } from './en.ts'
+import { billingRu } from './billing-ru.ts'
 
 export const ru: Messages = {
   action: {
@@ -51,6 +52,7 @@ export const ru: Messages = {
     'mail-loop': 'оно ходило по кругу между серверами',
     duplicate: 'такое же сообщение мы уже получили',
   },
+  billing: billingRu,
   bytes: {
     exact: '{count} октет | {count} октета | {count} октетов',
     declared: 'Объявлено отправителем',
@@ -479,10 +481,15 @@ export const ru: Messages = {
     period: 'Период',
     failed: 'Не удалось составить отчёт',
     groupBy: 'Строки',
-    by: { client: 'Клиент', recipient: 'Получатель', domain: 'Домен', day: 'День' },
+    by: { client: 'Клиент', recipient: 'Получатель', domain: 'Домен', day: 'День', direction: 'Направление' },
     column: { messages: 'Сообщения', billed: 'К оплате', unbilled: 'Без оплаты', share: 'Доля от наибольшего' },
     csv: 'CSV',
     ndjson: 'NDJSON',
+    xlsx: 'XLSX',
+    focus: 'FOCUS',
+    compare: 'Сравнить с прошлым месяцем',
+    previous: 'Прошлый месяц',
+    change: 'Изменение',
     client: 'Клиент',
     recipient: 'Получатель',
     recipients: 'получатели',

@@ -2,4 +2,4 @@
 import type { UsageReport } from '../../../../services/contracts/api.ts'
 
 export type UsageGrouping = UsageReport['by']
-export const usageGroupingNames: readonly UsageGrouping[] = ['client', 'recipient', 'domain', 'day']
+export const usageGroupingNames: readonly UsageGrouping[] = ['client', 'recipient', 'domain', 'day', 'direction']

@@ -12,6 +12,7 @@ describe('a line of the usage report', () => {
     expect(lineName(row({ clientId: 'acme', clientName: 'Acme Ltd' }), 'client')).toBe('Acme Ltd')
     expect(lineName(row({ clientId: 'acme' }), 'client')).toBe('acme')
     expect(lineName(row({}), 'client')).toBeNull()
+    expect(lineName(row({ direction: 'outbound' }), 'direction')).toBe('outbound')
   })
   it.each([
     [row({ clientId: 'acme' }), 'client', null, 'client:acme'],

@@ -10,6 +10,7 @@ export type Sorting = { key: SortKey; isDescending: boolean }
 /** What a line is about under its grouping; `null` is the house: recipients that no client holds. */
 export function lineName(row: UsageRow, by: UsageReport['by']): string | null {
   if (by === 'client') return row.clientName ?? row.clientId
+  if (by === 'direction') return row.direction
   return by === 'recipient' ? row.recipient : by === 'domain' ? row.domain : row.day
 }
 
