@@ -61,6 +61,8 @@ describe.each(['database', 'file'] as const)('clients that a %s governs', (sourc
     const other = csv.replaceAll(',Acme,', ',Acme Ltd.,')
     expect((await accountant.call('POST', '/clients/import', { body: { csv: other, dryRun: true } })).json().changes).toEqual(['client acme: Acme is now Acme Ltd.'])
     expect((await accountant.get('/clients/acme')).json().name).toBe('Acme')
+    // A dry run that would stand in the address alone must not write.
+    expect((await accountant.call('POST', '/clients/import?dryRun=true', { body: { csv: other } })).status).toBe(400)
     const half = (await accountant.call('POST', '/clients/import', { body: { csv: 'client_id,name\nacme,Acme\nborealis,Borealis\n' } })).json()
     expect(half.error.message).toContain('more than half')
     expect((await accountant.call('POST', '/clients/import', { body: { csv: 'client_id,name\nACME,x\n' } })).json().error.message).toContain('line 2')

@@ -44,7 +44,7 @@ export async function importClients(configured: Config, asked: Common & { file: 
   await withCommandDatabase(configured, asked, async ({ database, config }) => {
     const { directory: governing } = config.recipients
     if (governing !== undefined && !isDryRun) {
-      throw new UsageError(`The clients come from ${governing}: change them there, or take the setting recipients.directory out.`)
+      throw new UsageError(`The clients come from ${governing}: change them there, as the gateway reads it too.`)
     }
     await ensureTenant(database, config.tenant, { isDemo: asked.isDemo })
     await ensureBillingPolicy(database, config.tenant, config)

@@ -53,7 +53,7 @@ export function addClientRoutes(server: ApiServer, { database, tenantId, config,
   server.post('/clients/import', {
     config: { roles: writers },
     bodyLimit: largestImportBytes,
-    schema: { summary: 'The whole directory out of CSV; with dryRun it only tells each change', body: ClientImport, response: changed },
+    schema: { summary: 'The whole directory out of CSV; with dryRun it only tells each change', body: ClientImport, querystring: Type.Object({}, { additionalProperties: false }), response: changed },
   }, async (request) => {
     const { csv, dryRun = false, force = false } = request.body
     return await change(loginOfRequest(request).name, 'clients.imported', null, () => parseDirectoryCsv(csv), { dryRun, force })
@@ -117,7 +117,7 @@ export function addClientRoutes(server: ApiServer, { database, tenantId, config,
   ): Promise<ClientChanges> {
     const { directory: file } = config.recipients
     if (file !== undefined && !dryRun) {
-      throw new ApiFault('directory-from-file', `The clients come from ${file}: change them there, or take the setting recipients.directory out`)
+      throw new ApiFault('directory-from-file', `The clients come from ${file}: change them there, as the gateway reads it too`)
     }
     const changes = await importDirectory({ database, tenantId, directory: edit, at: now(), dryRun, force }).catch((error: unknown) => {
       if (error instanceof DirectoryFault) throw new ApiFault('bad-request', error.faults.join('; '))

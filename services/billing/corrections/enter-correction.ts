@@ -47,6 +47,7 @@ export async function enterCorrection(database: Database, tenantId: string, aske
     )
     const { correction_id: correctionId, at } = rows[0]!
     await appendEntries(transaction, tenantId, kind, asked.toClientId ?? null, correctionId)
+    await refuseUnstated(transaction, tenantId, correctionId)
     const shownIn = await shownInOf(transaction, tenantId, correctionId)
     const entered = { correctionId, at, by, why: why.trim(), kind, wanted, entryCount: found, shownIn }
     if (dryRun !== true) return entered
@@ -148,6 +149,34 @@ async function appendEntries(transaction: SqlTransaction, tenantId: string, kind
   for (const number of [correctionId * 2n, correctionId * 2n + 1n]) {
     await noteLateCorrection(transaction, tenantId, number)
     await rollUsageCorrection(transaction, tenantId, number)
+  }
+}
+
+/**
+ * A month that is closed is rated by its own plan, and not again once entries of it are removed by age: what a correction
+ * would change there without ever standing on a statement is refused.
+ */
+async function refuseUnstated(transaction: SqlTransaction, tenantId: string, correctionId: bigint): Promise<void> {
+  const numbers = [correctionId * 2n, correctionId * 2n + 1n]
+  const { rows: removed } = await transaction.query<{ label: string }>(
+    `select distinct label from billing_period cut
+     join late_entry late on late.tenant_id = cut.tenant_id and late.period = cut.label and late.correction = any ($2)
+     where cut.tenant_id = $1 and from_time < (select max(month) + interval '1 month' from retention_removal where tenant_id = $1 and kind = 'usage')
+     order by label`,
+    [tenantId, numbers],
+  )
+  if (removed.length > 0) throw new CorrectionRefusal(`Entries of ${removed[0]!.label} are removed by age: it is not rated again`)
+  const { rows } = await transaction.query<{ label: string; client_id: string }>(
+    `select distinct cut.label, entry.client_id
+     from late_entry late
+     join usage_entry entry using (tenant_id, transaction_id, id_time, recipient_id, correction)
+     join billing_period cut on cut.tenant_id = $1 and cut.label = late.period
+     where late.tenant_id = $1 and late.correction = $2 and entry.client_id is not null and not coalesce(cut.plan -> 'carried' ? entry.client_id, false)
+     order by 1, 2`,
+    [tenantId, numbers[1]],
+  )
+  if (rows.length > 0) {
+    throw new CorrectionRefusal(`${rows[0]!.client_id} carried no tariff when ${rows[0]!.label} was closed: nobody would pay. Name another client, or cancel the entries`)
   }
 }
 

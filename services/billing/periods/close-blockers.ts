@@ -21,8 +21,8 @@ export type BlockerOptions = { database: Database; tenantId: string; periods: re
 export async function closeBlockers({ database, tenantId, periods, period, graceHours, now }: BlockerOptions): Promise<CloseBlocker[]> {
   const blockers: CloseBlocker[] = []
   const add = (name: string, text: string, remedy: string, isAcceptable: boolean): void => void blockers.push({ name, text, remedy, isAcceptable })
-  const earlier = periods.find((one) => one.state === 'open' && one.label < period.label)
-  if (earlier !== undefined) add('earlier-period', `${earlier.label} is not closed`, `Close ${earlier.label} first`, false)
+  const earlier = periods.find((one) => one.state !== 'closed' && one.label < period.label)
+  if (earlier !== undefined) add('earlier-period', earlier.state === 'open' ? `${earlier.label} is not closed` : `The closing of ${earlier.label} was interrupted`, `Close ${earlier.label} first`, false)
   const allowedAt = new Date(period.upto.getTime() + graceHours * 3_600_000)
   if (now < allowedAt) {
     add('grace', now < period.upto ? 'The period has not ended' : `The period ended at ${period.upto.toISOString()}, and mail may come late`, `Close it from ${allowedAt.toISOString()} on (billing.graceHours is ${graceHours})`, false)

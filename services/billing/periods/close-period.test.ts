@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { storeBatch, storedMessage, type StoredMessage } from '../../../test/billing-log.ts'
@@ -5,9 +6,12 @@ import { tenantWith } from '../../../test/billing-tenant.ts'
 import { createTestDatabase, type TestDatabase } from '../../../test/test-database.ts'
 import type { TariffComponent, TariffDefinition } from '../../contracts/tariff.ts'
 import { eraseAddress } from '../../database/erasure/erase-address.ts'
+import { shareEntryLock } from '../entry-lock.ts'
+import { importDirectory } from '../import-directory.ts'
 import { enterCorrection } from '../corrections/enter-correction.ts'
 import { meterBatch } from '../meter-batch.ts'
 import { rateUsage } from '../rating/rate-usage.ts'
+import { linesOfMessage } from '../statements/lines-of-message.ts'
 import { listStatements, messagesOfLine, readStatement } from '../statements/read-statements.ts'
 import { simulateTariff } from '../tariffs/simulate-tariff.ts'
 import { simulationResult } from '../tariffs/simulation-result.ts'
@@ -81,6 +85,18 @@ describe('closing a period', () => {
     expect(october.taxes).toEqual([{ percent: '19', net: '1.00', tax: '0.19' }])
   })
 
+  it('a late message of the first instant of a month is of that month, and one of the last before it of the other', async () => {
+    const tenantId = await tenant([{ kind: 'per-unit', price: '1' }], ['acme'])
+    await meter(tenantId, [storedMessage('2026-09-10T00:00:00Z', mega, ['anna@acme.example']), storedMessage('2026-10-10T00:00:00Z', mega, ['anna@acme.example'])])
+    await close(tenantId, '2026-09')
+    await close(tenantId, '2026-10')
+    await meter(tenantId, [storedMessage('2026-10-01T00:00:00.000Z', 4 * mega, ['anna@acme.example']), storedMessage('2026-09-30T23:59:59.999Z', 2 * mega, ['anna@acme.example'])])
+    await close(tenantId, '2026-11')
+    expect((await linesOf(tenantId, '2026-11-0001')).map((line) => (line as unknown[]).filter((cell) => cell !== null))).toEqual([
+      ['reversal', '2026-09', '-1.00', '0.00'], ['replacement', '2026-09', '3.00', '0.00'], ['reversal', '2026-10', '-1.00', '0.00'], ['replacement', '2026-10', '5.00', '0.00'],
+    ])
+  })
+
   it('nothing changes a period that is closed', async () => {
     const tenantId = await tenant([{ kind: 'flat', amount: '10' }, ...graduated])
     const [first] = await meter(tenantId, [
@@ -97,6 +113,7 @@ describe('closing a period', () => {
     await enterCorrection(test.database, tenantId, { kind: 'cancel', why: 'test', by: 'test', transactionId: first!.transactionId }, later)
     await eraseAddress({ database: test.database, tenantId, address: 'anna@acme.example', actor: 'test', isDry: false })
     await rebuildUsageRollup(test.database, tenantId)
+    await importDirectory({ database: test.database, tenantId, at: new Date(), force: true, directory: ({ clients }) => ({ clients: clients.map((client) => ({ ...client, name: `${client.name}, renamed`, addresses: [] })) }) })
     await close(tenantId, '2026-10')
     expect((await statementsOf(tenantId)).slice(-2)).toEqual(statements)
     expect((await openPeriods(test.database, tenantId, later)).find(({ label }) => label === '2026-09')).toEqual(closed)
@@ -128,6 +145,30 @@ describe('closing a period', () => {
     for (const other of others) expect(other).toEqual(first)
     expect(first!.hash).toBe((await openPeriods(test.database, undisturbed, later))[0]!.hash)
     expect(await linesOf(dying, '2026-09-0001')).toEqual(await linesOf(undisturbed, '2026-09-0001'))
+  })
+
+  it('a month whose closing was interrupted comes before the next, so that nothing is billed twice', async () => {
+    const tenantId = await tenant([{ kind: 'per-unit', price: '1' }], ['acme'])
+    await meter(tenantId, [storedMessage('2026-09-10T00:00:00Z', 5 * mega, ['anna@acme.example']), storedMessage('2026-10-10T00:00:00Z', mega, ['anna@acme.example'])])
+    await expect(close(tenantId, '2026-09', { onCutOff: () => Promise.reject(new Error('died')) })).rejects.toThrow('died')
+    await meter(tenantId, [storedMessage('2026-09-11T00:00:00Z', 2 * mega, ['anna@acme.example'])])
+    const refusal = await close(tenantId, '2026-10').then(() => null, (error: CloseRefusal) => error)
+    expect(refusal!.blockers.map(({ name }) => name)).toEqual(['earlier-period'])
+    await close(tenantId, '2026-09')
+    await close(tenantId, '2026-10')
+    expect((await listStatements(test.database, tenantId, { period: null, clientId: null })).map(({ net }) => net)).toEqual(['3.00', '5.00'])
+  })
+
+  it('a correction that would stand on no statement is refused: nobody to pay, or a month of which entries are gone', async () => {
+    const tenantId = await tenant([{ kind: 'per-unit', price: '1' }], ['acme'])
+    const [message] = await meter(tenantId, [storedMessage('2026-09-10T00:00:00Z', 5 * mega, ['anna@acme.example'])])
+    const reassign = () => enterCorrection(test.database, tenantId, { kind: 'reassign', why: 'test', by: 'test', transactionId: message!.transactionId, toClientId: 'borealis' }, later)
+    await close(tenantId, '2026-09')
+    await expect(reassign()).rejects.toThrow('borealis carried no tariff when 2026-09 was closed')
+    await test.database.pool.query(`insert into retention_removal (tenant_id, kind, month, newest_batch_id) values ($1, 'usage', '2026-09-01', 0)`, [tenantId])
+    await expect(enterCorrection(test.database, tenantId, { kind: 'cancel', why: 'test', by: 'test', transactionId: message!.transactionId }, later)).rejects.toThrow('Entries of 2026-09 are removed by age')
+    await close(tenantId, '2026-10')
+    expect((await listStatements(test.database, tenantId, { period: null, clientId: null })).map(({ net }) => net)).toEqual(['5.00'])
   })
 
   it('waits for its end and the grace, for the month before, and for what is not metered', async () => {
@@ -176,6 +217,26 @@ describe('closing a period', () => {
     const refusal = await close(tenantId, '2026-09').then(() => null, (error: CloseRefusal) => error)
     expect(refusal!.blockers.map(({ name }) => name)).toEqual(['tariff:yen@1'])
     expect((await openPeriods(test.database, tenantId, later))[0]!.state).toBe('open')
+  })
+
+  it('the cut-off waits for whoever is writing entries, so that none falls between it and what is late', async () => {
+    const tenantId = await tenant([{ kind: 'per-unit', price: '1' }], ['acme'])
+    await meter(tenantId, [storedMessage('2026-09-01T00:00:00Z', mega, ['anna@acme.example'])])
+    const writer = await test.database.pool.connect()
+    await writer.query('begin')
+    await shareEntryLock(writer, tenantId)
+    await writer.query(
+      `insert into usage_entry select tenant_id, transaction_id, id_time, gen_random_uuid(), correction, ended_at, client_id, direction, full_bytes, split_bytes, is_billable, reason, size_source
+       from usage_entry where tenant_id = $1`, [tenantId])
+    let isClosed = false
+    const closing = close(tenantId, '2026-09').finally(() => (isClosed = true))
+    const isWaiting = async (): Promise<boolean> =>
+      (await test.database.pool.query(`select from pg_locks where locktype = 'advisory' and not granted`)).rowCount! > 0
+    while (!isClosed && !(await isWaiting())) await sleep(20)
+    await writer.query('commit')
+    writer.release()
+    await closing
+    expect((await readStatement(test.database, tenantId, '2026-09-0001', null))!.net).toBe('2.00')
   })
 
   it('an entry is before the cut-off or late, never both and never neither, while mail is being metered', async () => {
@@ -279,6 +340,9 @@ describe('closing a period', () => {
     const first = (await readStatement(test.database, tenantId, '2026-09-0001', null))!
     expect(first.lines.map(({ quantity }) => quantity)).toEqual([String(6 * mega), String(5 * mega)])
     for (const { line, quantity } of first.lines) expect(String(await octetsOf('2026-09-0001', line))).toBe(quantity)
+    const late = (await messagesOfLine(test.database, tenantId, { statementId: '2026-10-0001', line: 2, clientId: null, cursor: null }))!.rows.find(({ octets }) => octets === String(7 * mega))!
+    // It came late: only the line that took it in knows it.
+    expect((await linesOfMessage(test.database, tenantId, late.transactionId, null)).map(({ statementId, line }) => [statementId, line])).toEqual([['2026-10-0001', 2]])
     const second = (await readStatement(test.database, tenantId, '2026-10-0001', null))!
     expect(second.lines.map(({ kind, amount }) => [kind, amount])).toEqual([['reversal', '-16.00'], ['replacement', '23.00']])
     expect([await octetsOf('2026-10-0001', 1), await octetsOf('2026-10-0001', 2)]).toEqual([BigInt(11 * mega), BigInt(18 * mega)])

@@ -79,6 +79,10 @@ async function cutOff({ database, tenantId, label, by, now }: CloseOptions, acce
     await takeEntryLock(transaction, tenantId)
     const period = (await ensurePeriods(transaction, tenantId, now)).find((one) => one.label === label)!
     if (period.state !== 'open') return
+    // Late entries of a month are shown against its rating: that one comes first, whoever closes beside us.
+    const { rows: earlier } = await transaction.query<{ label: string }>(
+      `select label from billing_period where tenant_id = $1 and label < $2 and state <> 'closed' order by label limit 1`, [tenantId, label])
+    if (earlier.length > 0) throw new CloseRefusal(`${label} cannot be closed yet: close ${earlier[0]!.label} first`)
     // What was ingested since the look before: under the lock nobody meters it before the cut-off.
     const { rows } = await transaction.query<{ count: bigint }>(
       `select count(*) as count from ingest_batch b where tenant_id = $1

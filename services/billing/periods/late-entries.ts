@@ -42,7 +42,7 @@ const lateInsert = `
   select entry.tenant_id, entry.transaction_id, entry.id_time, entry.recipient_id, entry.correction, cut.label,
     -- The earliest period without a cut-off; before it opens, the one after the last.
     coalesce(
-      (select min(label) from billing_period where tenant_id = $1 and state = 'open'),
+      (select min(label) from billing_period where tenant_id = $1 and state = 'open' and label > cut.label),
       to_char(to_date((select max(label) from billing_period where tenant_id = $1), 'YYYY-MM') + interval '1 month', 'YYYY-MM'))
   from usage_entry entry
   join billing_period cut on cut.tenant_id = $1 and cut.state <> 'open'

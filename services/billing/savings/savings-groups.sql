@@ -47,6 +47,7 @@ numbered as (
 ),
 grouped as (
   select
+    network, sender, ids,
     min(ended_at) filter (where not is_taken) as first_at,
     max(ended_at) filter (where not is_taken) as last_at,
     count(*) filter (where not is_taken) as attempts,
@@ -69,7 +70,11 @@ select
   case
     when reason = 'size-limit' then 'too-large'
     when is_final then 'saved'
-    when was_taken then 'accepted-later'
+    when was_taken or exists (
+      -- The message came for some of its recipients at least: its octets went over the link.
+      select from try taken where taken.is_taken and taken.network = grouped.network and taken.sender = grouped.sender
+        and string_to_array(taken.ids, ' ') && string_to_array(grouped.ids, ' ') and taken.ended_at > first_at and taken.ended_at <= last_at + interval '48 hours'
+    ) then 'accepted-later'
     when last_at > $4::timestamptz - interval '48 hours' then 'pending'
     else 'saved'
   end as state

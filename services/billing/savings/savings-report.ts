@@ -135,7 +135,7 @@ async function calibrationOf(transaction: SqlTransaction, { tenantId, from, upto
        percentile_cont(array[0.05, 0.5, 0.95]) within group (order by message_bytes::float8 / declared_bytes) as percentiles
      from mail_transaction
      where tenant_id = $1 and id_time >= $2::timestamptz - interval '1 hour' and id_time < $3 and ended_at >= $2 and ended_at < $3
-       and accepted_count > 0 and declared_bytes > 0 and message_bytes is not null`,
+       and outcome in ('accepted', 'marked', 'quarantined', 'discarded') and declared_bytes > 0 and message_bytes is not null`,
     [tenantId, from, upto],
   )
   const { count, percentiles } = rows[0]!
@@ -149,7 +149,9 @@ async function partlyRefused(transaction: SqlTransaction, { tenantId, from, upto
     `select
        count(*) filter (where outcome = 'refused' and stage in ('header', 'complete')) as count,
        coalesce(sum(data_bytes) filter (where outcome = 'refused' and stage in ('header', 'complete')), 0)::bigint as bytes,
-       coalesce(sum(recipient_count - accepted_count) filter (where accepted_count > 0 and outcome <> 'refused'), 0)::bigint as avoided
+       coalesce(sum((select count(distinct recipient_id) from transaction_recipient r where r.tenant_id = $1
+         and r.transaction_id = mail_transaction.transaction_id and r.id_time = mail_transaction.id_time and r.outcome = 'refused'))
+         filter (where recipient_count > accepted_count and outcome in ('accepted', 'marked', 'quarantined', 'discarded')), 0)::bigint as avoided
      from mail_transaction
      where tenant_id = $1 and id_time >= $2::timestamptz - interval '1 hour' and id_time < $3 and ended_at >= $2 and ended_at < $3`,
     [tenantId, from, upto],

@@ -125,10 +125,10 @@ function headOf({ netMinor, taxMinor, totalMinor, hasQueueSizes: _, ...row }: He
 
 async function headRows(transaction: SqlTransaction, tenantId: string, filter: StatementFilter, statementId: string | null): Promise<HeadRow[]> {
   const { rows } = await transaction.query<HeadRow>(
-    `select statement_id as "statementId", period, statement.client_id as "clientId", client.name as "clientName", net_minor::text as "netMinor",
+    `select statement_id as "statementId", period, client_id as "clientId", client_name as "clientName", net_minor::text as "netMinor",
        tax_minor::text as "taxMinor", total_minor::text as "totalMinor", has_queue_sizes as "hasQueueSizes", hash
-     from statement left join client on client.tenant_id = statement.tenant_id and client.client_id = statement.client_id
-     where statement.tenant_id = $1 and ($2::text is null or period = $2) and ($3::text is null or statement.client_id = $3)
+     from statement
+     where tenant_id = $1 and ($2::text is null or period = $2) and ($3::text is null or client_id = $3)
        and ($4::text is null or statement_id = $4)
      order by period desc, statement_id`,
     [tenantId, filter.period, filter.clientId, statementId],

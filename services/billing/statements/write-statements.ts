@@ -108,8 +108,8 @@ async function insertStatement(transaction: SqlTransaction, tenantId: string, st
   const netMinor = sum(statement.lines.map(({ amountMinor }) => amountMinor))
   const taxMinor = sum(statement.lines.map((line) => line.taxMinor))
   await transaction.query(
-    `insert into statement (tenant_id, statement_id, period, client_id, net_minor, tax_minor, total_minor, has_queue_sizes, hash)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+    `insert into statement (tenant_id, statement_id, period, client_id, client_name, net_minor, tax_minor, total_minor, has_queue_sizes, hash)
+     select $1, $2, $3, $4, (select name from client where tenant_id = $1 and client_id = $4), $5, $6, $7, $8, $9`,
     [tenantId, statement.statementId, statement.period, statement.clientId, String(netMinor), String(taxMinor), String(netMinor + taxMinor), statement.hasQueueSizes, statement.hash],
   )
   await transaction.query(
