@@ -27,7 +27,7 @@ export async function closeBlockers({ database, tenantId, periods, period, grace
   if (now < allowedAt) {
     add('grace', now < period.upto ? 'The period has not ended' : `The period ended at ${period.upto.toISOString()}, and mail may come late`, `Close it from ${allowedAt.toISOString()} on (billing.graceHours is ${graceHours})`, false)
   }
-  const unmetered = await unmeteredCount(database, tenantId)
+  const unmetered = await unmeteredCount(database, tenantId, period.upto)
   if (unmetered > 0n) add('unmetered', `${unmetered} ingested batches are not metered yet`, 'Wait for the worker, and see that it runs', false)
   for (const name of await foreignTariffsOf(database, tenantId, period)) {
     add(`tariff:${name}`, `The tariff ${name} is not in ${period.currency}, the currency of the period`, 'Give the client a tariff in the currency of the period', false)
@@ -51,10 +51,11 @@ export async function closeBlockers({ database, tenantId, periods, period, grace
   return blockers
 }
 
-async function unmeteredCount(database: Database, tenantId: string): Promise<bigint> {
+/** What began behind the end of the period is none of it: mail comes in all the time. */
+async function unmeteredCount(database: Database, tenantId: string, upto: Date): Promise<bigint> {
   const { rows } = await database.pool.query<{ count: bigint }>(
-    `select count(*) as count from ingest_batch b where tenant_id = $1
-       and not exists (select from metered_batch m where m.tenant_id = b.tenant_id and m.batch_id = b.batch_id)`, [tenantId])
+    `select count(*) as count from ingest_batch b where tenant_id = $1 and (from_time is null or from_time < $2)
+       and not exists (select from metered_batch m where m.tenant_id = b.tenant_id and m.batch_id = b.batch_id)`, [tenantId, upto])
   return rows[0]!.count
 }
 

@@ -183,6 +183,11 @@ describe('closing a period', () => {
     // Only what is missing can be accepted, not what time or another command mends.
     expect(await namesOf('2026-09', '2026-10-04T00:00:00Z', { accepted: ['unmetered'] })).toEqual(['unmetered'])
     await expect(close(tenantId, '2026-11')).rejects.toThrow('cannot be closed yet')
+    const other = await tenant(graduated)
+    await meter(other, [storedMessage('2026-09-10T00:00:00Z', mega, ['anna@acme.example'])])
+    // Mail of the month that runs is always on its way, and in nobody's.
+    await storeBatch(test.database, other, [storedMessage('2026-10-04T00:00:00Z', mega, ['anna@acme.example'])])
+    expect((await close(other, '2026-09')).state).toBe('closed')
     await expect(close(tenantId, '2031-01')).rejects.toThrow('There is no period "2031-01": there are 2026-09 to 2027-03')
   })
 
