@@ -127,3 +127,10 @@ it('savings are told for a period, and exported', async () => {
   expect((await client.get('/savings?period=2026-10')).status).toBe(403)
   expect((await viewer.get('/savings?period=2026-10&by=day&format=csv')).text).toMatch(/^day,groups,attempts,/)
 })
+
+it('what is no statement, no month or no message is told as a mistake of the one who asks', async () => {
+  for (const id of ['%00', 'a%00b', '..%2f..']) expect((await accountant.get(`/statements/${id}`)).status).toBe(404)
+  expect((await accountant.get('/statements/a%00b/lines/1/messages')).status).toBe(404)
+  expect((await accountant.call('POST', '/tariffs/simulations', { body: { period: '9999-12', tariffId: 'mail' } })).json().error).toMatchObject({ code: 'bad-request', message: expect.stringContaining('too far away') })
+  expect((await accountant.call('POST', '/corrections', { body: { kind: 'cancel', why: 'xxx', transactionId: '../../etc', dryRun: true } })).json().error).toMatchObject({ code: 'bad-request', message: expect.stringContaining('is no id of a message') })
+})

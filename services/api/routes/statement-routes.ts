@@ -45,6 +45,7 @@ export function addStatementRoutes(server: ApiServer, { database, tenantId }: Ap
     const login = loginOfRequest(request)
     const { id } = request.params
     const { format = 'json' } = request.query
+    refuseNoStatement(id)
     const statement = await readStatement(database, tenantId, id, ownClient(login))
     if (statement === null) throw new ApiFault('not-found', `There is no statement ${id}`)
     if (format === 'json') return statement
@@ -69,6 +70,7 @@ export function addStatementRoutes(server: ApiServer, { database, tenantId }: Ap
     },
   }, async (request) => {
     const { id, line } = request.params
+    refuseNoStatement(id)
     const clientId = ownClient(loginOfRequest(request))
     const page = await messagesOfLine(database, tenantId, { statementId: id, line, clientId, cursor: request.query.cursor ?? null })
     if (page === null) throw new ApiFault('not-found', `There is no line ${line} of a statement ${id}`)
@@ -83,6 +85,11 @@ export function addStatementRoutes(server: ApiServer, { database, tenantId }: Ap
       response: { 200: MessageStatementLines },
     },
   }, async (request) => ({ lines: await linesOfMessage(database, tenantId, request.params.id, ownClient(loginOfRequest(request))) }))
+}
+
+/** A number like 2026-10-0001; Postgres would take offence at a NUL in anything else. */
+function refuseNoStatement(id: string): void {
+  if (!/^[\d-]+$/.test(id)) throw new ApiFault('not-found', 'There is no such statement: numbers are like 2026-10-0001')
 }
 
 function ownClient(login: LoginSession): string | null {

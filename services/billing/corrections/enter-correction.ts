@@ -86,6 +86,9 @@ const nothingFound = {
 }
 
 function refuseVague({ kind, transactionId, from, upto, recipient, clientId, toClientId }: CorrectionRequest): void {
+  if (transactionId !== undefined && !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(transactionId)) {
+    throw new CorrectionRefusal(`"${transactionId.slice(0, 100)}" is no id of a message: write it as the trace shows it`)
+  }
   if (transactionId === undefined && (from === undefined || upto === undefined || (recipient === undefined && clientId === undefined))) {
     throw new CorrectionRefusal('Name one message, or a range of time together with an address or a client')
   }

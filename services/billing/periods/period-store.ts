@@ -60,6 +60,8 @@ export async function ensurePeriods(transaction: SqlTransaction, tenantId: strin
 
 /** As stored, else as it would open. Throws a RangeError for what is no month. */
 export async function plannedPeriod(transaction: SqlTransaction, tenantId: string, label: string): Promise<PlannedPeriod> {
+  // Beyond it ends what Postgres reads of a time as JSON writes it.
+  if (label > '9998') throw new RangeError(`"${label}" is too far away: write a month before 9998`)
   const stored = (await storedPeriods(transaction, tenantId)).find((period) => period.label === label)
   if (stored !== undefined) return stored
   const policies = await requiredPolicies(transaction, tenantId)
