@@ -4,7 +4,8 @@ import { Value } from 'typebox/value'
 import { SavingsReport } from '../services/contracts/savings.ts'
 import { Correction, PeriodDetail, PeriodList, Statement, StatementList, StatementMessages } from '../services/contracts/statement.ts'
 import { SimulationResult, TariffList } from '../services/contracts/tariff-api.ts'
-import { createApiFixture, loggedRecipient, plainMessage, type ApiFixture, type Caller } from './api-fixture.ts'
+import type { ApiFixture, Caller } from './api-fixture.ts'
+import { createBilledMonth } from './billed-month.ts'
 import { xlsxRows } from './xlsx-cells.ts'
 
 let api: ApiFixture
@@ -13,21 +14,7 @@ let client: Caller
 let viewer: Caller
 
 beforeAll(async () => {
-  api = await createApiFixture({
-    clients: [
-      { id: 'acme', name: '<b>=Acme</b>', addresses: ['ann@corp.test'] },
-      { id: 'globex', name: 'Globex', addresses: ['gus@globex.test'] },
-    ],
-  })
-  await api.addUser('acc', 'accountant')
-  await api.addUser('look', 'viewer')
-  await api.addUser('acme-user', 'client', 'acme')
-  const { log } = api
-  const lines = [...log.segmentStart()]
-  for (let index = 0; index < 4; index += 1) {
-    lines.push(log.line(plainMessage(log, { messageBytes: 2_000_000, recipients: ['ann@corp.test', 'gus@globex.test'].map((address) => loggedRecipient(address)) })))
-  }
-  await api.ingest(lines)
+  api = await createBilledMonth()
   accountant = await api.login('acc')
   viewer = await api.login('look')
   client = await api.login('acme-user')

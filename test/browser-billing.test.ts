@@ -8,7 +8,8 @@ import path from 'node:path'
 import { chromium as playwright, type Browser, type BrowserContext, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { packageRoot } from '../services/kit/package-root.ts'
-import { createApiFixture, loggedRecipient, plainMessage, testPassword, type ApiFixture } from './api-fixture.ts'
+import { testPassword, type ApiFixture } from './api-fixture.ts'
+import { createBilledMonth } from './billed-month.ts'
 import { peer } from './e2e/peers.ts'
 
 const chromium = peer('chromium', 'chromium')
@@ -24,22 +25,7 @@ describe.skipIf(chromium.isMissing)(`the billing pages in a browser${chromium.la
 
   beforeAll(async () => {
     await mkdir(screenshots, { recursive: true })
-    api = await createApiFixture({
-      webFolder: path.join(packageRoot, 'dist', 'web'),
-      clients: [
-        { id: 'acme', name: '<b>=Acme</b>', addresses: ['ann@corp.test'] },
-        { id: 'globex', name: 'Globex', addresses: ['gus@globex.test'] },
-      ],
-    })
-    await api.addUser('acc', 'accountant')
-    await api.addUser('look', 'viewer')
-    await api.addUser('acme-user', 'client', 'acme')
-    const { log } = api
-    const lines = [...log.segmentStart()]
-    for (let index = 0; index < 4; index += 1) {
-      lines.push(log.line(plainMessage(log, { messageBytes: 2_000_000, recipients: ['ann@corp.test', 'gus@globex.test'].map((address) => loggedRecipient(address)) })))
-    }
-    await api.ingest(lines)
+    api = await createBilledMonth({ webFolder: path.join(packageRoot, 'dist', 'web') })
     // After the days of grace of the month; and a browser holds the cookie of a login against its own clock.
     api.clock.set(Math.max(Date.now(), Date.UTC(2026, 10, 5)))
     origin = await api.server.listen({ host: '127.0.0.1', port: 0 })

@@ -45,13 +45,20 @@ describe('tollgate ingest of the log of a Postfix, ended by kill -9', () => {
   const batchCount = async (): Promise<number> =>
     (await test.database.pool.query('select from ingest_batch')).rows.length
 
-  /** Ends the command when it has stored a batch more than before, or so many milliseconds after its start. */
-  async function killed(when: 'batch' | number): Promise<NodeJS.Signals | null> {
+  /** Files of which it is noted how far they are read. */
+  const placeCount = async (): Promise<number> => (await test.database.pool.query('select from log_source_file where position_bytes > 0')).rows.length
+
+  const transactionCount = async (): Promise<number> =>
+    (await test.database.pool.query<{ count: number }>('select count(*)::int as count from mail_transaction')).rows[0]!.count
+
+  /** Ends the command when it has stored a batch more than before, has noted a place in a file, or so many milliseconds after its start. */
+  async function killed(when: 'batch' | 'place' | number, more: string[] = []): Promise<NodeJS.Signals | null> {
     const before = await batchCount()
-    const child = startTollgate(words, options())
+    const child = startTollgate([...words, ...more], options())
     let isOver = false
     const finished: Promise<Finished> = child.finished.finally(() => (isOver = true))
-    if (when === 'batch') await until(async () => isOver || (await batchCount()) > before)
+    if (when === 'place') await until(async () => isOver || (await placeCount()) > 0)
+    else if (when === 'batch') await until(async () => isOver || (await batchCount()) > before)
     else await Promise.race([sleep(when), finished])
     child.kill('SIGKILL')
     await finished
@@ -79,6 +86,16 @@ describe('tollgate ingest of the log of a Postfix, ended by kill -9', () => {
     expect((await runTollgate(words, options())).code).toBe(0)
     expect(await meterAll(test.database)).toEqual(entries)
     expect(await snapshotOf(test.database)).toEqual(rows)
+
+    // The same where it goes on from the place that it noted: what was noted and not stored would never come again.
+    await prepare()
+    expect(await killed('place', ['--follow'])).toBe('SIGKILL')
+    for (let turn = 0; turn < 4; turn += 1) await killed(wholeMs * (0.1 + 0.5 * Math.random()), ['--follow'])
+    const last = startTollgate([...words, '--follow'], options())
+    await until(async () => last.exitCode !== null || (await transactionCount()) === messageCount)
+    last.kill('SIGTERM')
+    await last.finished
+    expect(await meterAll(test.database)).toEqual(entries)
   })
 })
 

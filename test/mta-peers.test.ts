@@ -1,10 +1,11 @@
 /** A real Postfix under test: what it logged becomes what was sent, and its totals are those of pflogsumm. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { peer } from './e2e/peers.ts'
+import { writePostfixConfig } from './e2e/postfix-config.ts'
 import { freePort, until } from './e2e/product.ts'
 import { startSmtpSink, swaks, type Sink } from './e2e/smtp-sink.ts'
 import { addTenant } from './ingest-rows.ts'
@@ -29,7 +30,7 @@ describe.skipIf(isMissing)(`a real Postfix${postfix.label}${pflogsumm.label}${sw
     chmodSync(folder, 0o755)
     const port = await freePort()
     const latePort = await freePort()
-    writePostfixConfig(folder, { port, innerPort: sink.port, latePort })
+    writeConfig(folder, { port, innerPort: sink.port, latePort })
     postfixCommand(folder, 'start')
     await until('Postfix listens', () => Promise.resolve(isTalking(port)))
 
@@ -116,33 +117,18 @@ function postfixCommand(folder: string, command: string): void {
 const transports = (innerPort: number, latePort: number): string =>
   `/^late@corp\\.test$/ smtp:[127.0.0.1]:${latePort}\n/./ smtp:[127.0.0.1]:${innerPort}\n`
 
-function writePostfixConfig(folder: string, { port, innerPort, latePort }: { port: number; innerPort: number; latePort: number }): void {
-  const conf = path.join(folder, 'conf')
-  for (const name of ['conf', 'queue', 'data']) mkdirSync(path.join(folder, name), { mode: 0o755 })
-  execFileSync('chown', ['postfix', path.join(folder, 'data')])
-  const write = (name: string, text: string): void => writeFileSync(path.join(conf, name), text)
-  write('recipients', '/^(ann|ben|zoe|late|alias)@corp\\.test$/ ok\n')
-  write('aliases', '/^alias@corp\\.test$/ ann@corp.test, ben@corp.test\n')
-  write('header_checks', '/^Subject: .*forbidden/ REJECT no such content\n/^Subject: first/ WARN\n')
-  write('transport', transports(innerPort, latePort))
-  write('main.cf', `compatibility_level = 3.6
-queue_directory = ${folder}/queue
-data_directory = ${folder}/data
-maillog_file = ${folder}/mail.log
-maillog_file_prefixes = ${folder}
+function writeConfig(folder: string, { port, innerPort, latePort }: { port: number; innerPort: number; latePort: number }): void {
+  writePostfixConfig(folder, {
+    port,
+    settings: `
 myhostname = mx.example.org
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 mynetworks = 127.0.0.2/32
 relay_domains = corp.test
-relay_recipient_maps = regexp:${conf}/recipients
-virtual_alias_maps = regexp:${conf}/aliases
-transport_maps = regexp:${conf}/transport
-header_checks = regexp:${conf}/header_checks
+relay_recipient_maps = regexp:$config_directory/recipients
+virtual_alias_maps = regexp:$config_directory/aliases
+transport_maps = regexp:$config_directory/transport
+header_checks = regexp:$config_directory/header_checks
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
-alias_maps =
-local_recipient_maps =
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 queue_run_delay = 1s
@@ -150,21 +136,12 @@ smtp_destination_concurrency_failed_cohort_limit = 0
 notify_classes =
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
-`)
-  write('master.cf', `127.0.0.1:${port} inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-`)
+`,
+    maps: {
+      recipients: '/^(ann|ben|zoe|late|alias)@corp\\.test$/ ok\n',
+      aliases: '/^alias@corp\\.test$/ ann@corp.test, ben@corp.test\n',
+      header_checks: '/^Subject: .*forbidden/ REJECT no such content\n/^Subject: first/ WARN\n',
+      transport: transports(innerPort, latePort),
+    },
+  })
 }

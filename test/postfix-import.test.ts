@@ -1,7 +1,7 @@
 /** A real Postfix, and a gateway from what `tollgate import postfix` made of its folder, answer the same recipients alike. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { tmpdir } from 'node:os'
@@ -11,6 +11,7 @@ import { translatePostfix } from '../services/gateway/import-postfix/translate-p
 import { writeImport } from '../services/gateway/import-postfix/write-import.ts'
 import { freePort, listening } from './bench/smtp-peers.ts'
 import { peer } from './e2e/peers.ts'
+import { writePostfixConfig } from './e2e/postfix-config.ts'
 
 const postfix = peer('postfix', 'postfix')
 const trustedAddress = '127.0.0.2'
@@ -92,25 +93,10 @@ async function verdict(port: number, { remote, sender, recipient }: (typeof trip
 }
 
 function writePostfix(folder: string, port: number): void {
-  const conf = path.join(folder, 'conf')
-  for (const name of ['conf', 'queue', 'data']) mkdirSync(path.join(folder, name), { mode: 0o755 })
-  execFileSync('chown', ['postfix', path.join(folder, 'data')])
-  const write = (name: string, text: string): void => writeFileSync(path.join(conf, name), text)
-  write('recipients', 'ann@corp.test ok\nhidden@corp.test ok\n@birch.test ok\n')
-  write('virtual', 'sales@corp.test ann@corp.test\n')
-  write('transport', 'corp.test smtp:[127.0.0.1]:9\nbirch.test smtp:[127.0.0.1]:9\n')
-  write('senders', 'bad@spam.test REJECT not you\nblocked.test 550 not your domain\n')
-  write('clients', '127.0.0.4/32 450 later\n')
-  write('inside', 'hidden@corp.test REJECT inside only\n')
-  write('main.cf', `compatibility_level = 3.6
-queue_directory = ${folder}/queue
-data_directory = ${folder}/data
-maillog_file = ${folder}/mail.log
-maillog_file_prefixes = ${folder}
+  writePostfixConfig(folder, {
+    port,
+    settings: `
 myhostname = mx.example.org
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 mynetworks = ${trustedAddress}/32
 relay_domains = corp.test, birch.test
 parent_domain_matches_subdomains =
@@ -123,22 +109,15 @@ smtpd_error_sleep_time = 0
 smtpd_sender_restrictions = permit_mynetworks, check_sender_access texthash:$config_directory/senders
 smtpd_client_restrictions = permit_mynetworks, check_client_access cidr:$config_directory/clients
 smtpd_recipient_restrictions = permit_mynetworks, check_recipient_access texthash:$config_directory/inside
-alias_maps =
-local_recipient_maps =
 notify_classes =
-`)
-  write('master.cf', `127.0.0.1:${port} inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-`)
+`,
+    maps: {
+      recipients: 'ann@corp.test ok\nhidden@corp.test ok\n@birch.test ok\n',
+      virtual: 'sales@corp.test ann@corp.test\n',
+      transport: 'corp.test smtp:[127.0.0.1]:9\nbirch.test smtp:[127.0.0.1]:9\n',
+      senders: 'bad@spam.test REJECT not you\nblocked.test 550 not your domain\n',
+      clients: '127.0.0.4/32 450 later\n',
+      inside: 'hidden@corp.test REJECT inside only\n',
+    },
+  })
 }

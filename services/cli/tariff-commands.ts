@@ -59,6 +59,7 @@ export async function simulate(
   configured: Config,
   asked: Common & { period: string; tariffId: string | null; file: string | null; clientId: string | null; format: Format },
 ): Promise<void> {
+  if (asked.file === null && asked.tariffId === null) throw new UsageError('Name a tariff with --tariff, or a file with --file.')
   const draft = asked.file === null ? null : readTariff(asked.file)
   await withCommandDatabase(configured, asked, async ({ database, config }) => {
     const store = { database, tenantId: config.tenant }

@@ -8,10 +8,11 @@
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { writePostfixConfig } from '../e2e/postfix-config.ts'
 import { MissingPeer } from './bench.ts'
 import { endChild } from './child-process.ts'
 import { findProgram } from './peer-program.ts'
@@ -74,14 +75,11 @@ export async function startPostfix(folder: string, sinkPort: number): Promise<Ma
   const program = findProgram('postfix', 'postfix')
   const port = await freePort()
   const conf = path.join(folder, 'conf')
-  mkdirSync(folder, { mode: 0o755 })
-  chmodSync(folder, 0o755)
-  for (const name of ['conf', 'queue', 'data']) mkdirSync(path.join(folder, name), { mode: 0o755 })
-  execFileSync('chown', ['postfix', path.join(folder, 'data')])
-  writeFileSync(path.join(conf, 'recipients'), `${knownRecipient} ok\n`)
-  writeFileSync(path.join(conf, 'transport'), `${listedDomain} smtp:[127.0.0.1]:${sinkPort}\n`)
-  writeFileSync(path.join(conf, 'main.cf'), mainCf(folder))
-  writeFileSync(path.join(conf, 'master.cf'), masterCf(port))
+  writePostfixConfig(folder, {
+    port,
+    settings,
+    maps: { recipients: `${knownRecipient} ok\n`, transport: `${listedDomain} smtp:[127.0.0.1]:${sinkPort}\n` },
+  })
   const run = (command: string): void => void execFileSync(program, ['-c', conf, command], { stdio: 'ignore', timeout: 30_000 })
   run('start')
   await listening(port, null)
@@ -139,22 +137,13 @@ function statFields(pid: string): string[] | null {
   }
 }
 
-const mainCf = (folder: string): string => `compatibility_level = 3.6
-queue_directory = ${folder}/queue
-data_directory = ${folder}/data
-maillog_file = ${folder}/mail.log
-maillog_file_prefixes = ${folder}
+const settings = `
 myhostname = mx.bench.test
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 mynetworks = 127.0.0.2/32
 relay_domains = ${listedDomain}
-relay_recipient_maps = texthash:${folder}/conf/recipients
-transport_maps = texthash:${folder}/conf/transport
+relay_recipient_maps = texthash:$config_directory/recipients
+transport_maps = texthash:$config_directory/transport
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
-alias_maps =
-local_recipient_maps =
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
 smtpd_peername_lookup = no
@@ -165,21 +154,4 @@ smtpd_hard_error_limit = 1000000000
 smtpd_junk_command_limit = 1000000000
 in_flow_delay = 0
 message_size_limit = 50000000
-`
-
-const masterCf = (port: number): string => `127.0.0.1:${port} inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
 `

@@ -41,6 +41,7 @@ it('names every faulty line with its number, and takes nothing', () => {
     'line 5: address is "x": write one like ann@example.org, or *@example.org',
     'line 6: name, parent or state of acme is another than on its first line',
   ])
+  expect(faultsOf('\n')).toEqual(['the file is empty: its first line names the columns client_id, name, parent, state, address'])
   expect(faultsOf('client_id,nam\na,b\n')).toEqual(['line 1: there is no column name: the columns are client_id, name, parent, state, address'])
   expect(faultsOf('client_id,name,colour\na,b,c\n')[0]).toContain('there is no column colour')
   expect(faultsOf('client_id,name\na,"b\n')[0]).toMatch(/Quote/)

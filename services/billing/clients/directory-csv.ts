@@ -52,6 +52,8 @@ export function parseDirectoryCsv(text: string): DirectoryFile {
 }
 
 function linesOfCsv(text: string): { line: number; record: Line }[] {
+  // An empty file would read as a directory in which nobody is left.
+  if (text.trim() === '') throw new DirectoryFault([`the file is empty: its first line names the columns ${columns.join(', ')}`])
   try {
     const records = parse(text, { columns: header, bom: true, info: true, skip_empty_lines: true, delimiter: delimiterOf(text) }) as unknown as { record: Line; info: { lines: number } }[]
     return records.map(({ record, info }) => ({ line: info.lines, record: Object.fromEntries(columns.map((name) => [name, unguarded(record[name] ?? '')])) as Line }))
